@@ -1,0 +1,35 @@
+# make demo: set up everything and run the main job on embedded data.
+# make test: set up everything and run linters, type checker and tests.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+# make setup: create .venv and install gated with all extras into it.
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/gated demo
+
+# make lint: formatting, lint and types.
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+# make clean: remove what setup and the commands made.
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs
