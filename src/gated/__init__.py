@@ -1,0 +1,39 @@
+"""gated: the LSTM family for PyTorch, with its gates open.
+
+A cell is its equations, written once in the paper's symbols; parameters, engines, traces and
+LaTeX are derived from them. PyTorch is imported when a layer is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gated.cells import cell as cell
+from gated.cells import cells as cells
+from gated.equations import Cell
+from gated.errors import GatedError
+
+if TYPE_CHECKING:
+    from gated.layers import GRU, LSTM, RNN, Recurrent
+    from gated.tasks.forecast import Forecaster
+
+__version__ = "0.1.0"
+
+__all__ = ["GRU", "LSTM", "RNN", "Cell", "Forecaster", "GatedError", "Recurrent", "cell", "cells"]
+
+_LAZY = {
+    "GRU": "gated.layers",
+    "LSTM": "gated.layers",
+    "RNN": "gated.layers",
+    "Recurrent": "gated.layers",
+    "Forecaster": "gated.tasks.forecast",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gated' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,362 @@
+"""The symbols that equations are written with: `W.i @ x + U.i @ h + b.i`, `sigmoid(...)`.
+
+Operators on symbols build a graph of `Node`s; shapes are checked as the graph grows, so that a
+mismatch is reported at the line that caused it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gated.equations.ops import OPS
+from gated.errors import CellError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it is of the form letter, then letters, digits and underscores."""
+    if not NAME.match(name):
+        raise CellError(
+            f"{what} {name!r} is not a name: use a letter, then letters, digits or underscores"
+        )
+    return name
+
+
+class Dim:
+    """The length of an axis: a letter ("D", "H"), a number, or not known yet."""
+
+    __slots__ = ("_link", "_value")
+
+    def __init__(self, value: str | int | None = None):
+        self._value = value
+        self._link: Dim | None = None
+
+    def root(self) -> Dim:
+        """The dimension that this one was found equal to."""
+        dim = self
+        while dim._link is not None:
+            dim = dim._link
+        return dim
+
+    @property
+    def value(self) -> str | int | None:
+        """The letter or number, None while it is open."""
+        return self.root()._value
+
+    def settle(self, value: str | int) -> None:
+        """Give an open dimension its value."""
+        root = self.root()
+        if root._value is None:
+            root._value = value
+
+    def __repr__(self) -> str:
+        return "?" if self.value is None else str(self.value)
+
+
+def unify(a: Dim, b: Dim) -> bool:
+    """Make two dimensions one; False if they are known to differ."""
+    a, b = a.root(), b.root()
+    if a is b:
+        return True
+    if a._value is None:
+        a._link = b
+    elif b._value is None:
+        b._link = a
+    else:
+        return a._value == b._value
+    return True
+
+
+Shape = tuple[Dim, ...]
+
+
+class Expr:
+    """Whatever may stand in an equation; its operators build the graph."""
+
+    # numpy must not try to broadcast over a symbol
+    __array_ufunc__ = None
+
+    def node(self) -> Node:
+        """The graph node this stands for."""
+        raise NotImplementedError
+
+    def __add__(self, other: Operand) -> Node:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Operand) -> Node:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Operand) -> Node:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Node:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Node:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Node:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Node:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Node:
+        return apply("neg", self)
+
+    def __matmul__(self, other: Operand) -> Node:
+        return apply("matmul", self, other)
+
+    def __bool__(self) -> bool:
+        raise CellError("equations have no branches: `if` and `and` cannot ask a symbol's value")
+
+
+Operand = Expr | float | int
+
+
+@dataclass(eq=False)
+class Node(Expr):
+    """One node of the graph: an operation on nodes, or a leaf.
+
+    `op` is a name in `OPS`, or one of the leaves: input, state (the previous step's), parameter,
+    constant, seed (a gradient that comes from outside). `label` names what the leaf stands for,
+    `name` is the name that the step gave to the result.
+    """
+
+    op: str
+    args: tuple[Node, ...] = ()
+    shape: Shape = ()
+    label: str = ""
+    value: float = 0.0
+    symbol: Symbol | None = None
+    name: str | None = None
+    line: int = field(default=0, repr=False)
+
+    def node(self) -> Node:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol(Expr):
+    """A parameter: a family and a subscript, as in `W.i`, or a family alone, as in `W`."""
+
+    family: Family
+    subscript: str
+
+    @property
+    def key(self) -> str:
+        """How parameters are looked up: "W.i", "W"."""
+        return f"{self.family.letter}.{self.subscript}" if self.subscript else self.family.letter
+
+    def node(self) -> Node:
+        """Its one node in the step that is being traced."""
+        return tracing().parameter(self)
+
+
+class Family(Expr):
+    """Parameters that share a letter: `W.i`, `W.f`, ...; `W` alone where there is one.
+
+    Matrix or vector is decided by use: left of `@` it is a matrix, elsewhere a vector. `bias`
+    says that a layer built with `bias=False` leaves these out.
+
+    Example:
+        >>> from gated.equations import Family
+        >>> V = Family("V")
+        >>> V.gate.key
+        'V.gate'
+    """
+
+    def __init__(self, letter: str, *, latex: str | None = None, bias: bool = False):
+        self.letter = check_name(letter, "parameter family")
+        self.latex = latex or letter
+        self.bias = bias
+
+    def __getattr__(self, subscript: str) -> Symbol:
+        if subscript.startswith("__"):
+            raise AttributeError(subscript)
+        return Symbol(self, check_name(subscript, f"subscript of {self.letter}"))
+
+    def node(self) -> Node:
+        """The family as a parameter of its own."""
+        return Symbol(self, "").node()
+
+
+class Tracing:
+    """What is gathered while a cell's step runs on symbols."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Node] = {}
+        self.line = 0
+
+    def parameter(self, symbol: Symbol) -> Node:
+        """The one node of a parameter."""
+        node = self.parameters.get(symbol.key)
+        if node is None:
+            node = Node("parameter", label=symbol.key, symbol=symbol, line=self.line)
+            self.parameters[symbol.key] = node
+        elif node.symbol is not None and node.symbol.family is not symbol.family:
+            raise CellError(f"two parameter families share the letter {symbol.family.letter}")
+        return node
+
+
+_active: list[Tracing] = []
+
+
+def tracing() -> Tracing:
+    """The step that is being traced."""
+    if not _active:
+        raise CellError("parameters such as W.i have a meaning only inside a cell's step")
+    return _active[-1]
+
+
+def apply(op: str, *operands: Operand) -> Node:
+    """The node of an operation on operands, shapes checked."""
+    args = tuple(_as_node(operand) for operand in operands)
+    if OPS[op].shape == "matmul":
+        _as_matrix(args[0])
+    for arg in args if OPS[op].shape in ("elementwise", "reduce") else args[1:]:
+        if arg.op == "parameter" and arg.shape == ():
+            arg.shape = (Dim(),)
+    line = _active[-1].line if _active else 0
+    return Node(op, args, _result_shape(op, args), line=line)
+
+
+def _as_node(operand: Operand) -> Node:
+    if isinstance(operand, Expr):
+        return operand.node()
+    if isinstance(operand, bool) or not isinstance(operand, (int, float)):
+        raise CellError(
+            f"an equation holds symbols and numbers, got {operand!r} ({type(operand).__name__})"
+        )
+    return Node("constant", value=float(operand))
+
+
+def _as_matrix(node: Node) -> None:
+    if node.op == "parameter" and node.shape == ():
+        node.shape = (Dim(), Dim())
+    if len(node.shape) != 2:
+        raise CellError(
+            f"{describe(node)} is {_kind(node.shape)}, left of @ must stand a matrix, as in W.i @ x"
+        )
+
+
+def _result_shape(op: str, args: tuple[Node, ...]) -> Shape:
+    rule = OPS[op].shape
+    if rule == "elementwise":
+        return _elementwise(op, args)
+    if rule == "reduce":
+        return (Dim(1),)
+    if rule == "outer":
+        return (args[0].shape[0], args[1].shape[0])
+    rows, columns = args[0].shape if rule == "matmul" else args[0].shape[::-1]
+    vector = args[1]
+    if len(vector.shape) != 1:
+        got = _kind(vector.shape)
+        raise CellError(f"right of @ must stand a vector, {describe(vector)} is {got}")
+    if not unify(columns, vector.shape[0]):
+        raise CellError(
+            f"shape mismatch: {describe(args[0])} has shape ({rows}, {columns}), it multiplies "
+            f"{describe(vector)} of {vector.shape[0]} units"
+        )
+    return (rows,)
+
+
+def _elementwise(op: str, args: tuple[Node, ...]) -> Shape:
+    result: Shape = ()
+    for arg in args:
+        if len(arg.shape) == 2 and op not in ("add", "neg"):
+            raise CellError(
+                f"{describe(arg)} is a matrix, it stands where vectors do: use another name"
+            )
+        if not result or (result[0].value == 1 and arg.shape):
+            result = arg.shape
+        elif arg.shape and arg.shape[0].value != 1 and not unify(result[0], arg.shape[0]):
+            raise CellError(
+                f"shape mismatch: {describe(args[0])} has {args[0].shape[0]} units, "
+                f"{describe(arg)} has {arg.shape[0]}"
+            )
+    return result
+
+
+def describe(node: Node) -> str:
+    """How a message names a node."""
+    return node.name or node.label or (f"{node.value:g}" if node.op == "constant" else node.op)
+
+
+def _kind(shape: Shape) -> str:
+    return ("a number", "a vector", "a matrix")[len(shape)]
+
+
+W = Family("W")
+U = Family("U")
+R = Family("R")
+V = Family("V")
+b = Family("b", bias=True)
+b_h = Family("b_h", latex="b'", bias=True)
+p = Family("p")
+
+
+def sigmoid(v: Operand) -> Node:
+    """The logistic function 1 / (1 + exp(-v))."""
+    return apply("sigmoid", v)
+
+
+def tanh(v: Operand) -> Node:
+    """The hyperbolic tangent."""
+    return apply("tanh", v)
+
+
+def relu(v: Operand) -> Node:
+    """max(v, 0)."""
+    return apply("relu", v)
+
+
+def exp(v: Operand) -> Node:
+    """The exponential function."""
+    return apply("exp", v)
+
+
+def log(v: Operand) -> Node:
+    """The natural logarithm."""
+    return apply("log", v)
+
+
+def sqrt(v: Operand) -> Node:
+    """The square root."""
+    return apply("sqrt", v)
+
+
+def absolute(v: Operand) -> Node:
+    """The absolute value."""
+    return apply("abs", v)
+
+
+def softplus(v: Operand) -> Node:
+    """log(1 + exp(v)), exact for large v."""
+    return apply("softplus", v)
+
+
+def maximum(a: Operand, b: Operand) -> Node:
+    """The larger of two, unit by unit."""
+    return apply("maximum", a, b)
+
+
+def minimum(a: Operand, b: Operand) -> Node:
+    """The smaller of two, unit by unit."""
+    return apply("minimum", a, b)
+
+
+def mean(v: Operand) -> Node:
+    """The mean over the units, one number."""
+    return apply("mean", v)
+
+
+def normalize(v: Operand) -> Node:
+    """(v - mean) / sqrt(variance + 1e-5) over the units, as in layer normalisation (Ba 2016)."""
+    return apply("normalize", v)
