@@ -1,0 +1,90 @@
+"""Files that are either the old one or the new one, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gated.errors import CheckpointError
+
+_STRAY = ".writing"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`; a crash leaves the old file or the new one, never a mixture.
+
+    The bytes go to a hidden name in the same directory, are forced to the disk, and only then take
+    the real name; the directory is forced too, so that the new name survives a loss of power.
+
+    Raises CheckpointError when the disk is full or fails; `path` is then what it was.
+    """
+    stray = path.with_name(f".{path.name}.{os.getpid()}{_STRAY}")
+    try:
+        _write_and_force(stray, data)
+        os.replace(stray, path)
+        force_directory(path.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {path} ({len(data)} bytes): {error.strerror or error}; "
+            f"{'what it held before is intact' if path.exists() else 'nothing was left behind'}; "
+            "free some space or choose another directory, then run again"
+        ) from error
+    finally:
+        # After a success the name is gone already; after an error nothing half-written may stay.
+        with suppress(OSError):
+            stray.unlink()
+
+
+def _write_and_force(path: Path, data: bytes) -> None:
+    # The lock tells a sweeper that the writer is alive. The kernel drops it even after SIGKILL.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def force_directory(path: Path) -> None:
+    """Force the names in a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(directory: Path) -> list[str]:
+    """Remove the half-written files that killed writers left behind; return their names."""
+    removed = []
+    for stray in directory.glob(f".*{_STRAY}"):
+        with suppress(OSError), lock(stray) as free:
+            if free:
+                stray.unlink()
+                removed.append(stray.name)
+    return sorted(removed)
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Hold the file's lock while the block runs; gives False when someone else holds it."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        yield take_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def take_lock(descriptor: int) -> bool:
+    """Take the lock of an open file without waiting; False when someone else holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
