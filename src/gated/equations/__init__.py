@@ -6,8 +6,8 @@ Nothing here imports PyTorch.
 from gated.equations.backward import Backward, backward
 from gated.equations.cell import Cell
 from gated.equations.graph import Graph, Parameter, State
-from gated.equations.symbols import (
-    Family,
+from gated.equations.symbols import Family
+from gated.equations.vocabulary import (
     R,
     U,
     V,

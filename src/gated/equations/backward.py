@@ -10,7 +10,7 @@ from gated.equations.ops import OPS
 from gated.equations.symbols import Node, apply
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backward:
     """One step of backpropagation, as equations over the forward graph's nodes.
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gated.equations.backward import gradient
-from gated.equations.graph import Graph, fold
+from gated.equations.graph import Graph, Size, fold
 from gated.equations.symbols import Node
 
 _ACROSS_UNITS = ("matmul", "mean", "normalize", "sum")
+_BILINEAR = ("add", "sub", "neg", "mul", "div")
 
 
 def diagonal(graph: Graph) -> bool:
     """Whether each unit's new state sees only that unit's previous states."""
     moving = graph.depends_on_state()
     return not any(
-        node.op in _ACROSS_UNITS and any(arg in moving for arg in node.args) for node in moving
+        node.op in _ACROSS_UNITS or _width(arg) != _width(node)
+        for node in moving
+        for arg in node.args
+        if arg in moving
     )
+
+
+def _width(node: Node) -> Size | None:
+    """The units of a vector: a state of one unit that is spread over H is seen by them all."""
+    return node.shape[0].value
 
 
 def linear(graph: Graph) -> bool:
@@ -51,28 +62,30 @@ def kept(graph: Graph) -> dict[str, Node]:
     """The factor by which each state keeps its last value, gates held fixed: f in c = f c₋ + i g.
 
     It is the derivative of the new state by the old one along the path that passes neither a gate
-    nor a matrix product, so a state that has no such path (the RNN's h) is left out.
+    nor a matrix product, so a state that has no such path (the RNN's h) is left out. A gate is a
+    named value that is not just a sum or product of others: the LSTM's f, be it a state or not.
     """
-    gates = {node for name, node in graph.equations.items() if name not in graph.updates}
+    gates = {node for node in graph.equations.values() if node.op not in _BILINEAR}
+    across = {node for node in graph.nodes() if node.op in _ACROSS_UNITS}
     found = {}
     for name, node in graph.updates.items():
-        if any(below.op in _ACROSS_UNITS for below in _path(node, gates)):
-            continue
         one = Node("constant", value=1.0)
-        factor = gradient([(node, one)], fixed=gates).get(graph.previous[name])
+        factors = gradient([(node, one)], fixed=(gates - {node}) | across)
+        factor = factors.get(graph.previous[name])
         if factor is not None:
             found[name] = _without_ones(factor)
     return found
 
 
-def _path(node: Node, gates: set[Node]) -> list[Node]:
-    """The nodes of an equation itself, not those of the gates in it."""
-    below = [n for arg in node.args if arg not in gates for n in _path(arg, gates)]
-    return [node, *below]
+def _without_ones(root: Node) -> Node:
+    """Strip the factors 1 that the seed left behind."""
 
+    def value(node: Node, args: list[Node]) -> Node:
+        if node.name is not None:  # a gate, as the step wrote it
+            return node
+        ones = [arg.op == "constant" and arg.value == 1 for arg in args]
+        if node.op == "mul" and any(ones):
+            return args[ones.index(True) - 1]
+        return node if tuple(args) == node.args else replace(node, args=tuple(args))
 
-def _without_ones(node: Node) -> Node:
-    """Strip the factor 1 that the seed left behind."""
-    while node.op == "mul" and node.args[0].op == "constant" and node.args[0].value == 1:
-        node = node.args[1]
-    return node
+    return fold([root], value)[root]

@@ -39,7 +39,7 @@ class Parameter:
         return self.symbol.family.letter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """What a cell's step says, as data.
 

@@ -61,14 +61,17 @@ def _d_normalize(g: Node, y: Node, v: Node) -> tuple[Node, ...]:
     return ((g - _mean(g) - y * _mean(g * y)) / spread,)
 
 
+def _larger(a: Node, b: Node) -> Node:
+    """1 where a > b, 0 where a < b, and a half each where they tie, as in PyTorch."""
+    return (1 + _heaviside(a - b) - _heaviside(b - a)) / 2
+
+
 def _d_maximum(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, ...]:
-    first = _heaviside(a - b)
-    return g * first, g * (1 - first)
+    return g * _larger(a, b), g * _larger(b, a)
 
 
 def _d_minimum(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, ...]:
-    first = _heaviside(b - a)
-    return g * first, g * (1 - first)
+    return g * _larger(b, a), g * _larger(a, b)
 
 
 def _ones(v: Node) -> Node:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gated.equations.graph import Graph
-from gated.equations.ops import CALL, OPS, SUM
+from gated.equations.ops import CALL, OPS
 from gated.equations.symbols import Node, Symbol
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu",
-    "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta",
+    "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma",
+    "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega",
 }  # fmt: skip
 _ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar"}
 
@@ -30,6 +31,11 @@ def text(graph: Graph) -> str:
     )
 
 
+def expression(node: Node) -> str:
+    """A node as text, its name if the step gave it one: "f" for what the LSTM keeps its c by."""
+    return _TEXT.write(node)
+
+
 @dataclass(frozen=True)
 class _Writer:
     template: Callable[[str], str]
@@ -39,7 +45,7 @@ class _Writer:
     def line(self, node: Node) -> str:
         return self._operation(node)[0]
 
-    def _write(self, node: Node, least: int) -> str:
+    def write(self, node: Node, least: int = 0) -> str:
         if node.name is not None:
             return self.now(node.name)
         if node.op not in OPS:
@@ -51,19 +57,28 @@ class _Writer:
         op = OPS[node.op]
         template = self.template(node.op)
         inside = 0 if op.binds == CALL or template.startswith(r"\frac") else op.binds
-        args = [self._write(arg, inside + (i > 0)) for i, arg in enumerate(node.args)]
+        args = [self.write(arg, inside + (i > 0)) for i, arg in enumerate(node.args)]
         if node.op in ("add", "mul"):  # associative: no parentheses on the right either
-            args[1] = self._write(node.args[1], inside)
+            args[1] = self.write(node.args[1], inside)
         if node.op == "matmul":
-            args = [self._write(node.args[0], inside), self._write(node.args[1], CALL)]
-        if node.op == "neg":
-            args = [self._write(node.args[0], SUM + 1)]
+            args[1] = self.write(node.args[1], CALL)
+        if inside and args[-1].startswith("-"):  # no two signs in a row
+            args[-1] = f"({args[-1]})"
         binds = CALL if template.startswith(r"\frac") else op.binds
         return template.format(*args), binds
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    """The shortest decimal that is exactly the value."""
+    return repr(value).removesuffix(".0").replace("inf", "∞")
+
+
+def _latex_number(value: float) -> str:
+    digits, exponent = (*_number(value).split("e"), "")[:2]
+    if not exponent:
+        return digits.replace("∞", r"\infty")
+    power = f"10^{{{int(exponent)}}}"
+    return power if digits == "1" else rf"{digits} \cdot {power}"
 
 
 def _text_leaf(node: Node) -> str:
@@ -77,7 +92,7 @@ def _text_leaf(node: Node) -> str:
 
 def _latex_leaf(node: Node) -> str:
     if node.op == "constant":
-        return _number(node.value)
+        return _latex_number(node.value)
     if node.symbol is not None:
         return _latex_symbol(node.symbol)
     return _subscript(node.label, "t-1" if node.op == "state" else "t")

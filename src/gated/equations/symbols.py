@@ -6,8 +6,12 @@ mismatch is reported at the line that caused it.
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from gated.equations.ops import OPS
 from gated.errors import CellError
@@ -17,11 +21,13 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 def check_name(name: str, what: str) -> str:
     """Return `name` if it is of the form letter, then letters, digits and underscores."""
-    if not NAME.match(name):
-        raise CellError(
-            f"{what} {name!r} is not a name: use a letter, then letters, digits or underscores"
-        )
+    if not isinstance(name, str) or not NAME.match(name):
+        raise CellError(_not_a_name(name, what))
     return name
+
+
+def _not_a_name(name: object, what: str) -> str:
+    return f"{what} {name!r} is not a name: use a letter, then letters, digits or underscores"
 
 
 class Dim:
@@ -115,11 +121,19 @@ class Expr:
     def __bool__(self) -> bool:
         raise CellError("equations have no branches: `if` and `and` cannot ask a symbol's value")
 
+    def __eq__(self, other: object) -> bool:
+        # `if h == 0:` would quietly take one branch; outside a step, graphs compare by identity
+        if _active.get() is not None:
+            raise CellError("equations have no branches: `==` cannot ask a symbol's value")
+        return self is other
+
+    __hash__ = object.__hash__
+
 
 Operand = Expr | float | int
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Node(Expr):
     """One node of the graph: an operation on nodes, or a leaf.
 
@@ -135,11 +149,16 @@ class Node(Expr):
     value: float = 0.0
     symbol: Symbol | None = None
     name: str | None = None
-    line: int = field(default=0, repr=False)
+    line: int = 0
 
     def node(self) -> Node:
         """Itself."""
         return self
+
+    def __repr__(self) -> str:
+        # short: what lies below is shared, and written out it grows exponentially
+        shape = ", ".join(map(str, self.shape))
+        return f"<{self.op} {describe(self)} ({shape})>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +197,10 @@ class Family(Expr):
         self.bias = bias
 
     def __getattr__(self, subscript: str) -> Symbol:
-        if subscript.startswith("__"):
-            raise AttributeError(subscript)
-        return Symbol(self, check_name(subscript, f"subscript of {self.letter}"))
+        # An AttributeError, as hasattr, copy, pickle and notebooks probe objects for odd names.
+        if not NAME.match(subscript):
+            raise AttributeError(_not_a_name(subscript, "subscript"))
+        return Symbol(self, subscript)
 
     def node(self) -> Node:
         """The family as a parameter of its own."""
@@ -205,26 +225,52 @@ class Tracing:
         return node
 
 
-_active: list[Tracing] = []
+# A context variable, so that cells may be defined in several threads at once.
+_active: ContextVar[Tracing | None] = ContextVar("_active", default=None)
 
 
 def tracing() -> Tracing:
     """The step that is being traced."""
-    if not _active:
+    active = _active.get()
+    if active is None:
         raise CellError("parameters such as W.i have a meaning only inside a cell's step")
-    return _active[-1]
+    return active
+
+
+@contextmanager
+def traced(tracing: Tracing) -> Iterator[None]:
+    """Let what is applied inside the block belong to `tracing`."""
+    token = _active.set(tracing)
+    try:
+        yield
+    finally:
+        _active.reset(token)
 
 
 def apply(op: str, *operands: Operand) -> Node:
     """The node of an operation on operands, shapes checked."""
     args = tuple(_as_node(operand) for operand in operands)
+    active = _active.get()
+    if active is not None:
+        _check_written(op, args)
     if OPS[op].shape == "matmul":
         _as_matrix(args[0])
     for arg in args if OPS[op].shape in ("elementwise", "reduce") else args[1:]:
         if arg.op == "parameter" and arg.shape == ():
             arg.shape = (Dim(),)
-    line = _active[-1].line if _active else 0
-    return Node(op, args, _result_shape(op, args), line=line)
+    return Node(op, args, _result_shape(op, args), line=active.line if active else 0)
+
+
+def _check_written(op: str, args: tuple[Node, ...]) -> None:
+    """Reject what only derived equations may hold: numbers alone, sums of matrices."""
+    if all(arg.op == "constant" for arg in args):
+        numbers = ", ".join(describe(arg) for arg in args)
+        raise CellError(f"{op}({numbers}) holds no symbol: compute it in Python, as with math.exp")
+    for arg in args if OPS[op].shape != "matmul" else ():
+        if len(arg.shape) == 2:
+            raise CellError(
+                f"{describe(arg)} is a matrix, it stands where vectors do: use another name"
+            )
 
 
 def _as_node(operand: Operand) -> Node:
@@ -234,6 +280,8 @@ def _as_node(operand: Operand) -> Node:
         raise CellError(
             f"an equation holds symbols and numbers, got {operand!r} ({type(operand).__name__})"
         )
+    if math.isnan(operand):
+        raise CellError("an equation holds symbols and numbers, got NaN")
     return Node("constant", value=float(operand))
 
 
@@ -268,12 +316,10 @@ def _result_shape(op: str, args: tuple[Node, ...]) -> Shape:
 
 
 def _elementwise(op: str, args: tuple[Node, ...]) -> Shape:
+    if any(len(arg.shape) == 2 for arg in args):
+        return _matrices(op, args)
     result: Shape = ()
     for arg in args:
-        if len(arg.shape) == 2 and op not in ("add", "neg"):
-            raise CellError(
-                f"{describe(arg)} is a matrix, it stands where vectors do: use another name"
-            )
         if not result or (result[0].value == 1 and arg.shape):
             result = arg.shape
         elif arg.shape and arg.shape[0].value != 1 and not unify(result[0], arg.shape[0]):
@@ -284,6 +330,16 @@ def _elementwise(op: str, args: tuple[Node, ...]) -> Shape:
     return result
 
 
+def _matrices(op: str, args: tuple[Node, ...]) -> Shape:
+    """The shape of a sum of gradients of one matrix."""
+    first = args[0].shape
+    for arg in args:
+        same = len(arg.shape) == len(first) and all(map(unify, arg.shape, first))
+        if op not in ("add", "neg") or not same:
+            raise CellError(f"{op} of {' and '.join(_kind(a.shape) for a in args)} has no meaning")
+    return first
+
+
 def describe(node: Node) -> str:
     """How a message names a node."""
     return node.name or node.label or (f"{node.value:g}" if node.op == "constant" else node.op)
@@ -291,72 +347,3 @@ def describe(node: Node) -> str:
 
 def _kind(shape: Shape) -> str:
     return ("a number", "a vector", "a matrix")[len(shape)]
-
-
-W = Family("W")
-U = Family("U")
-R = Family("R")
-V = Family("V")
-b = Family("b", bias=True)
-b_h = Family("b_h", latex="b'", bias=True)
-p = Family("p")
-
-
-def sigmoid(v: Operand) -> Node:
-    """The logistic function 1 / (1 + exp(-v))."""
-    return apply("sigmoid", v)
-
-
-def tanh(v: Operand) -> Node:
-    """The hyperbolic tangent."""
-    return apply("tanh", v)
-
-
-def relu(v: Operand) -> Node:
-    """max(v, 0)."""
-    return apply("relu", v)
-
-
-def exp(v: Operand) -> Node:
-    """The exponential function."""
-    return apply("exp", v)
-
-
-def log(v: Operand) -> Node:
-    """The natural logarithm."""
-    return apply("log", v)
-
-
-def sqrt(v: Operand) -> Node:
-    """The square root."""
-    return apply("sqrt", v)
-
-
-def absolute(v: Operand) -> Node:
-    """The absolute value."""
-    return apply("abs", v)
-
-
-def softplus(v: Operand) -> Node:
-    """log(1 + exp(v)), exact for large v."""
-    return apply("softplus", v)
-
-
-def maximum(a: Operand, b: Operand) -> Node:
-    """The larger of two, unit by unit."""
-    return apply("maximum", a, b)
-
-
-def minimum(a: Operand, b: Operand) -> Node:
-    """The smaller of two, unit by unit."""
-    return apply("minimum", a, b)
-
-
-def mean(v: Operand) -> Node:
-    """The mean over the units, one number."""
-    return apply("mean", v)
-
-
-def normalize(v: Operand) -> Node:
-    """(v - mean) / sqrt(variance + 1e-5) over the units, as in layer normalisation (Ba 2016)."""
-    return apply("normalize", v)
