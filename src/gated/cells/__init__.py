@@ -45,6 +45,8 @@ def cell(which: str | Cell | type[Cell]) -> Cell:
     if isinstance(which, Cell):
         return which
     if isinstance(which, type) and issubclass(which, Cell):
+        if which.step is Cell.step:
+            raise CellError(f"{which.__name__} has no step: write `def step(self, x, h): ...`")
         return which()
     if not isinstance(which, str):
         raise CellError(f"a cell is a name, a Cell or its class, got {type(which).__name__}")

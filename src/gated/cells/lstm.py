@@ -8,8 +8,8 @@ class LSTM(Cell):
 
     source = (
         "F. A. Gers, J. Schmidhuber, F. Cummins, Learning to forget: continual prediction with "
-        "LSTM, Neural Computation 12 (2000), pp. 2451-2471, equations 2.1-2.9 with the squashing "
-        "functions g and h both tanh; S. Hochreiter, J. Schmidhuber, Long short-term memory, "
+        "LSTM, Neural Computation 12 (2000), pp. 2451-2471, with the squashing functions g and h "
+        "both tanh; S. Hochreiter, J. Schmidhuber, Long short-term memory, "
         "Neural Computation 9 (1997), pp. 1735-1780, for all but the forget gate"
     )
     renames = {"c": "s_c", "h": "y^c", "i": "y^in", "f": "y^φ", "o": "y^out", "g": "g(net_c)"}
@@ -31,7 +31,7 @@ class LSTMP(Cell):
     sizes = {"h": "P"}
     source = (
         "H. Sak, A. Senior, F. Beaufays, Long short-term memory recurrent neural network "
-        "architectures for large scale acoustic modeling, Interspeech 2014, equations 1-7, without "
+        "architectures for large scale acoustic modeling, Interspeech 2014, without "
         "peepholes and without a non-recurrent projection; torch.nn.LSTM's proj_size"
     )
     renames = {"h": "r", "R": "W_rm"}

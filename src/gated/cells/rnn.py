@@ -22,7 +22,10 @@ class RNNReLU(Cell):
     """The simple recurrent network with a rectifier, as `torch.nn.RNN(nonlinearity="relu")`."""
 
     name = "rnn-relu"
-    source = _SOURCE
+    source = (
+        f"{_SOURCE}; with the rectifier for tanh as in Q. V. Le, N. Jaitly, G. E. Hinton, A simple "
+        "way to initialize recurrent networks of rectified linear units, arXiv:1504.00941 (2015)"
+    )
 
     def step(self, x, h):
         h = relu(W @ x + U @ h + b)
