@@ -1,0 +1,68 @@
+"""How a cell's parameters stand in stored tensors: which symbols share one, in which rows.
+
+Siblings of one shape are stacked in the order of the equations, as PyTorch stacks an LSTM's four
+matrices in `weight_ih`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gated.equations.graph import Graph, Parameter, Size
+
+_STORED_AS = {"W": "weight_ih", "U": "weight_hh", "b": "bias"}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One stored tensor: the symbols whose blocks of rows it holds, from the top."""
+
+    name: str
+    keys: tuple[str, ...]
+    block: tuple[Size, ...]
+    bias: bool = False
+
+    def shape(self, sizes: dict[str, int]) -> tuple[int, ...]:
+        """Its shape for given sizes."""
+        rows, *tail = (sizes[n] if isinstance(n, str) else n for n in self.block)
+        return (rows * len(self.keys), *tail)
+
+
+def layout(graph: Graph, *, pytorch: bool = False) -> tuple[Slot, ...]:
+    """The stored tensors of a cell.
+
+    W stands in `weight_ih`, U in `weight_hh`, b in `bias`, other families under their own letter.
+    With `pytorch=True` names and number are those of `torch.nn`'s layers: two biases, whose sum is
+    b unless the equations name the second one, and `weight_hr` for the projection.
+
+    Example:
+        >>> from gated.cells import cell
+        >>> [slot.name for slot in layout(cell("lstm").graph, pytorch=True)]
+        ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh']
+    """
+    slots = [slot for family in graph.families.values() for slot in _slots(family)]
+    return tuple(_as_pytorch(slots)) if pytorch else tuple(slots)
+
+
+def _slots(family: tuple[Parameter, ...]) -> list[Slot]:
+    letter, bias = family[0].family, family[0].symbol.family.bias
+    if len({parameter.shape for parameter in family}) == 1:
+        keys = tuple(parameter.key for parameter in family)
+        return [Slot(_STORED_AS.get(letter, letter), keys, family[0].shape, bias)]
+    return [Slot(p.key.replace(".", "_"), (p.key,), p.shape, bias) for p in family]
+
+
+def _as_pytorch(slots: list[Slot]) -> list[Slot]:
+    second = {key for slot in slots if slot.name == "b_h" for key in slot.keys}
+    result = []
+    for slot in slots:
+        if slot.name == "bias":
+            own = [f"b_h{key.removeprefix('b')}" for key in slot.keys]
+            both = tuple(n if n in second else k for k, n in zip(slot.keys, own, strict=True))
+            result.append(Slot("bias_ih", slot.keys, slot.block, bias=True))
+            result.append(Slot("bias_hh", both, slot.block, bias=True))
+        elif slot.name == "R":
+            result.append(Slot("weight_hr", slot.keys, slot.block))
+        elif slot.name != "b_h":
+            result.append(slot)
+    return result
