@@ -63,8 +63,8 @@ def seal(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> tuple[bytes
     }
     metadata = {
         "format": "pt",
-        "about": json.dumps(about, sort_keys=True),
-        "tensors": json.dumps(digests, sort_keys=True),
+        "about": json.dumps(about),
+        "tensors": json.dumps(digests),
         "sha256": _ZEROS,
     }
     text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
