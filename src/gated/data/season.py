@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gated.data.columns import Floats
 from gated.data.grid import Grid
@@ -55,7 +56,9 @@ def find_season(freq: str | None, values: Sequence[Floats]) -> tuple[int, str]:
     for season in candidates:
         long = [series[-_MOST_STEPS:] for series in head if len(series) >= 3 * season]
         short = short and not long
-        if long and 2 * sum(is_seasonal(series, season) for series in long) > len(long):
+        # tides and moving averages shift the peak of a known cycle a little
+        tolerance = season // 20 if usual > 1 else 0
+        if long and 2 * sum(is_seasonal(one, season, tolerance) for one in long) > len(long):
             origin = "usual for this frequency, " if usual > 1 else ""
             return season, f"{origin}confirmed by the autocorrelation of the first 60 %"
     if short:
@@ -63,28 +66,34 @@ def find_season(freq: str | None, values: Sequence[Floats]) -> tuple[int, str]:
     return 1, "none: the autocorrelation shows no cycle" + (f" of {usual}" if usual > 1 else "")
 
 
-def is_seasonal(values: Floats, season: int) -> bool:
+def is_seasonal(values: Floats, season: int, tolerance: int = 0) -> bool:
     """Whether a series repeats itself after `season` steps. values (T,), NaN where missing.
 
     A moving average over one season is taken off, so that a trend or a random walk is not
-    mistaken for a season; then the autocorrelation must be significant at 95 % (Bartlett's
-    formula, as in the seasonality test of the M4 competition) and no smaller than at the
-    neighbouring lags.
+    mistaken for a season; then the autocorrelation at this lag must be significant at 95 %
+    (Bartlett's formula, as in the seasonality test of the M4 competition), and of the lags from
+    a half to one and a half seasons the largest must lie within `tolerance` of it.
     """
     rest = _detrended(values, season)
     seen = np.isfinite(rest)
     count = int(seen.sum())
     if count < 2 * season or np.ptp(rest[seen]) <= 1e-12 * max(1.0, np.abs(values[seen]).max()):
         return False
+    correlation = _autocorrelation(rest, seen, 1 + 3 * season // 2)
+    limit = 1.645 * np.sqrt((1.0 + 2.0 * np.sum(correlation[1:season] ** 2)) / count)
+    half = (season + 1) // 2
+    peak = half + int(np.argmax(correlation[half:]))
+    return bool(correlation[season] > limit) and abs(peak - season) <= tolerance
+
+
+def _autocorrelation(rest: Floats, seen: NDArray[np.bool_], lags: int) -> Floats:
+    """The autocorrelation at lags 0, 1, ..., lags - 1, over the pairs that were seen."""
     centred = np.where(seen, rest - rest[seen].mean(), 0.0)
-    lags = range(1, season + 2)
-    pairs = np.array([(seen[lag:] & seen[:-lag]).sum() for lag in lags])
-    products = np.array([centred[lag:] @ centred[:-lag] for lag in lags])
-    variance = centred @ centred / count
-    correlation = products / np.maximum(pairs, 1) / variance
-    before, here, after = correlation[season - 2 : season + 1].tolist()
-    limit = 1.645 * np.sqrt((1.0 + 2.0 * np.sum(correlation[: season - 1] ** 2)) / count)
-    return bool(here > limit and here >= before and here >= after)
+    ends = [len(rest) - lag for lag in range(lags)]
+    products = np.array([centred[-end:] @ centred[:end] for end in ends])
+    pairs = np.array([np.count_nonzero(seen[-end:] & seen[:end]) for end in ends])
+    correlation: Floats = products / np.maximum(pairs, 1) * pairs[0] / products[0]
+    return correlation
 
 
 def _detrended(values: Floats, season: int) -> Floats:

@@ -119,13 +119,14 @@ def _check_same(
     worst = int(at[np.argmin(same)])
     here, there = sorted((int(data.rows[worst]), int(data.rows[worst - 1])))
     stamp = data.stamps[worst]
+    label = frame.index.name if frame.index.name == "line" else "row"
     series = f" of series {data.ids[data.codes[worst]]!r}" if len(data.ids) > 1 else ""
     remedy = "keep one of them, or name the column that tells the series apart with --id-col"
     if grid.kind == "ns" and grid.step <= _HOUR and _clock_change(stamp):
         remedy = "clocks go back in that night: give time stamps in UTC or with their offset"
     raise DataError(
         f"{place(frame, there, schema.time_col)}: {_show(stamp)}{series} is there already, with "
-        f"other values ({place(frame, here)}); expected one row for each time: {remedy}"
+        f"other values (as {label} {frame.index[here]}); expected one row for each time: {remedy}"
     )
 
 
