@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says something about the machine, nothing about the law
+settings.register_profile("gated", deadline=None)
+settings.load_profile("gated")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

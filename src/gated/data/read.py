@@ -195,15 +195,14 @@ def _has_decimal_comma(rows: list[list[str]]) -> bool:
 def _column(cells: tuple[str, ...], comma: bool) -> Any:
     plain = [cell.replace(",", ".") for cell in cells] if comma else cells
     values = np.asarray(pd.to_numeric(np.array(plain, dtype=object), errors="coerce"))
+    text = any(cell[:1] == "0" and cell.isdigit() and cell != "0" for cell in cells)
     if values.dtype.kind == "f":
         unread = np.flatnonzero(np.isnan(values))
-        text = any(cells[i].strip().lower() not in MISSING for i in unread)
-        text = text or bool(np.any(np.abs(values) >= 2.0**63) and any(map(_is_name, cells)))
-    else:
-        text = any(map(_is_name, cells))
+        text = text or any(cells[i].strip().lower() not in MISSING for i in unread)
+        text = text or (bool(np.any(np.abs(values) >= 2.0**63)) and any(map(_is_long, cells)))
     return [cell or None for cell in cells] if text else values
 
 
-def _is_name(cell: str) -> bool:
-    """Digits that a number would not keep: leading zeros, or too many for 64 bits."""
-    return cell.isdigit() and ((cell[0] == "0" and len(cell) > 1) or len(cell) > 18)
+def _is_long(cell: str) -> bool:
+    """Digits of which a float would lose some: they name something, and measure nothing."""
+    return cell.isdigit() and len(cell) > 18

@@ -57,14 +57,25 @@ def parts_of(frame: pd.DataFrame, name: str) -> list[str]:
 
 
 def reads_as_time(frame: pd.DataFrame, name: str) -> bool:
-    """Whether the first cells of a column read as time stamps or whole numbers."""
+    """Whether a column holds whole numbers, or most of its first cells read as time stamps."""
     head = frame[name].dropna().iloc[:20].to_frame()
     if not len(head):
         return False
     if is_plain_number(head[name]):
         return _is_whole(head, name)
+    if pd.api.types.is_datetime64_any_dtype(head[name]) or isinstance(
+        head[name].dtype, pd.PeriodDtype
+    ):
+        return True
+    text, _ = cells(head, name)
+    return 2 * sum(map(_is_date, text)) > len(text)
+
+
+def _is_date(cell: str) -> bool:
+    if not _DATE_LIKE.search(cell):
+        return False
     try:
-        times(head, name)
+        _from_text(pd.DataFrame({"cell": [cell]}), "cell")
     except DataError:
         return False
     return True

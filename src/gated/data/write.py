@@ -1,16 +1,18 @@
 """Writing a table as CSV: whole or not at all, and harmless to open in a spreadsheet."""
 
+import csv
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import pandas as pd
 
 from gated.errors import DataError
 
+_NEVER_TEXT = "iufbMm"  # numbers, flags and times, as numpy spells them
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -25,11 +27,21 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     safe = frame.copy()
     for position, name in enumerate(frame.columns):
         column = frame[name] if frame.columns.is_unique else frame.iloc[:, position]
-        if column.dtype.kind not in "iufbMm":
+        if column.dtype.kind not in _NEVER_TEXT:
             safe.isetitem(position, [escape_formula(cell) for cell in column])
     safe.columns = pd.Index([escape_formula(name) for name in frame.columns])
+    # the csv module leaves a lone carriage return unquoted, and what follows it in a new row
+    returns = any(isinstance(cell, str) and "\r" in cell for cell in _texts(safe))
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     with atomic_text(path) as file:
-        safe.to_csv(file, index=False, lineterminator="\n")
+        safe.to_csv(file, index=False, lineterminator="\n", quoting=quoting)
+
+
+def _texts(frame: pd.DataFrame) -> Iterator[Any]:
+    yield from frame.columns
+    for _, column in frame.items():
+        if column.dtype.kind not in _NEVER_TEXT:
+            yield from column
 
 
 def escape_formula(cell: Any) -> Any:
