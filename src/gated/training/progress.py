@@ -126,7 +126,7 @@ class Bar:
         self._epochs = epochs
         self._bar: rich.progress.Progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(10),
             TextColumn("{task.percentage:3.0f} %  at most"),
             TimeRemainingColumn(),
             TextColumn("left"),
@@ -158,8 +158,8 @@ def describe(line: Mapping[str, Any], epochs: int) -> str:
     skipped = f"  {line['skipped']} steps skipped" if line["skipped"] else ""
     return (
         f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}"
-        f"  training loss {_figure(line['train_loss'])}"
-        f"  validation loss {_figure(line['val_loss'])}{' *' if line['best'] else '  '}{skipped}"
+        f"  loss {_figure(line['train_loss'])}"
+        f"  validation {_figure(line['val_loss'])}{' *' if line['best'] else '  '}{skipped}"
     )
 
 
