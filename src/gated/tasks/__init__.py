@@ -1,0 +1,1 @@
+"""Tasks: each joins data, a model, a loss, metrics, baselines and a report."""
