@@ -40,6 +40,19 @@ def test_date_parts_are_joined():
     assert schema.freq == "h"
 
 
+def test_date_and_time_of_day_are_joined():
+    dates = [f"{10 + day}/03/2004" for day in range(3) for _ in range(3)]
+    frame = pd.DataFrame({"Date": dates, "Time": ["00.00.00", "08.00.00", "16.00.00"] * 3})
+    schema = detect(frame.assign(y=np.arange(9.0)))
+    assert (schema.time_col, schema.freq) == ("Date+Time", "8h")
+
+
+def test_time_column_that_holds_no_time_is_mentioned():
+    schema = detect(pd.DataFrame({"time": [0.1, 0.2, 0.4], "y": [1.0, 2.0, 3.0]}))
+    assert schema.time_col is None
+    assert "'time' holds neither dates" in schema.describe()[0]
+
+
 def test_time_index_of_a_frame_is_its_time():
     frame = pd.DataFrame({"y": DAILY_CYCLE}, index=HOURS)
     assert detect(frame).time_col == "ds"
@@ -123,6 +136,12 @@ def test_column_that_numbers_the_rows_is_no_series_name():
 def test_text_column_that_tells_repeated_times_apart_names_the_series():
     frame = pd.concat([hourly().assign(shop=name) for name in ("north", "south")])
     assert detect(frame).id_col == "shop"
+
+
+def test_whole_numbers_that_tell_repeated_times_apart_name_the_series():
+    sales = np.random.default_rng(0).permutation(720)
+    frame = pd.concat([hourly(Open=1).assign(Store=number) for number in (1, 2, 3)])
+    assert detect(frame.assign(Sales=sales)[["Sales", "Open", "Store", "ds"]]).id_col == "Store"
 
 
 def test_text_column_of_a_single_series_names_nothing():

@@ -211,7 +211,7 @@ def test_rows_with_known_covariates_behind_the_target_are_the_future():
 def test_series_without_a_value_is_left_out_and_noted():
     data = series_set(table([0, 1, 0], [1.0, 2.0, NAN], unique_id=["a", "a", "b"]), MANY)
     assert [one.unique_id for one in data.series] == ["a"]
-    assert any("hold no value" in note for note in data.health.notes)
+    assert any("without any value" in note for note in data.health.notes)
 
 
 def test_target_without_any_value_is_an_error():

@@ -54,7 +54,8 @@ def test_no_text_cell_starts_as_a_formula_would(tmp_path_factory, texts):
     path = tmp_path_factory.getbasetemp() / "formulas.csv"
     write_csv(pd.DataFrame({"t": texts, "y": 1}), path)
     for row in cells_of(path):
-        assert not row[0].startswith(STARTS) or float(row[0]) is not None
+        if row[0].startswith(STARTS):
+            float(row[0])  # a plain number may start with its sign
 
 
 @given(

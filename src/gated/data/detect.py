@@ -14,7 +14,8 @@ from gated.data.roles import names_in, set_covariates, set_target
 from gated.data.schema import Schema
 from gated.data.season import find_season
 from gated.data.series import series_set
-from gated.data.times import find_time, parts_of, reads_as_time, times
+from gated.data.timecol import find_time, reads_as_time
+from gated.data.times import parts_of, times
 from gated.errors import DataError, OptionError
 
 ID_NAMES = ("unique_id", "id", "series", "series_id", "item_id", "item")
@@ -34,11 +35,11 @@ def detect(
 ) -> Schema:
     """Decide how to read a table as time series; what is given is taken as given.
 
-    Time: see `gated.data.times.find_time`. Series: a column named as in ID_NAMES, or the text
-    column that tells rows of the same time apart. Target: a column named y, target or value;
-    else the only numeric column; else the last one, as in the ETT files, and `why` says which
-    others there were. `target="*"` (or several names): each numeric column is a series of its
-    own. A table without time, whose first column holds names and whose other columns are
+    Time: see `gated.data.timecol.find_time`. Series: a column named as in ID_NAMES, or the one
+    (of text, else of whole numbers) that tells rows of the same time apart. Target: a column
+    named y, target or value; else the only numeric column; else the last one, as in the ETT
+    files, and `why` says which others there were. `target="*"` (or several names): each numeric
+    column is a series of its own. A table without time, whose first column holds names and whose other columns are
     counted (V2, V3, ...) or dated, has one series in each row, as in the M4 files. `past="*"`
     takes every other numeric column.
     Frequency: the most common step. Season: see `gated.data.season.find_season`.
@@ -58,8 +59,9 @@ def detect(
         freq = canonical(freq)
     schema = _by_rows(frame, target, time_col, id_col, past, future)
     if schema is None:
-        schema = _time_and_series(frame, time_col, id_col)
         behind, ahead = names_in(past), names_in(future)
+        values = [*names_in(target or ()), *behind, *ahead]
+        schema = _time_and_series(frame, time_col, id_col, values)
         schema = set_target(frame, schema, target, [*behind, *ahead])
         schema = set_covariates(frame, schema, behind, ahead)
     schema, natural = _frequency(frame, schema, freq)
@@ -111,7 +113,9 @@ def _are_dates(names: list[str]) -> bool:
     return stamps.dtype.kind == "M"
 
 
-def _time_and_series(frame: pd.DataFrame, time_col: str | None, id_col: str | None) -> Schema:
+def _time_and_series(
+    frame: pd.DataFrame, time_col: str | None, id_col: str | None, values: Sequence[str]
+) -> Schema:
     if time_col is not None:
         for part in parts_of(frame, time_col):
             need(frame, part, "--time-col")
@@ -129,21 +133,24 @@ def _time_and_series(frame: pd.DataFrame, time_col: str | None, id_col: str | No
         # a column that numbers the rows is no series' name
         if name in by_lower and 1 <= frame[by_lower[name]].nunique() < max(len(frame), 2):
             return schema.because("series", "by its name", id_col=by_lower[name])
-    apart = _tells_apart(frame, time_col) if time_col is not None else None
+    apart = _tells_apart(frame, time_col, values) if time_col is not None else None
     if apart is not None:
         why = "it tells rows of the same time apart"
         return schema.because("series", why, id_col=apart)
     return schema
 
 
-def _tells_apart(frame: pd.DataFrame, time_col: str) -> str | None:
+def _tells_apart(frame: pd.DataFrame, time_col: str, values: Sequence[str]) -> str | None:
+    """The column that names the series where times repeat: text, else the fewest numbers."""
     parts = parts_of(frame, time_col)
     if not frame.duplicated(subset=parts).any():
         return None
-    for name in frame.columns:
-        if name in parts or is_plain_number(frame[name]) or looks_numeric(frame, name):
-            continue
-        if not frame.duplicated(subset=[*parts, name]).any():
+    names = [name for name in frame.columns if name not in (*parts, *values)]
+    text = [name for name in names if not looks_numeric(frame, name)]
+    whole = [name for name in names if pd.api.types.is_integer_dtype(frame[name])]
+    for name in [*text, *sorted(whole, key=lambda name: len(set(frame[str(name)])))]:
+        repeats = 2 * frame[name].nunique() <= len(frame)
+        if repeats and not frame.duplicated(subset=[*parts, name]).any():
             return str(name)
     return None
 

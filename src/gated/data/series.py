@@ -196,14 +196,14 @@ def _health(rows: int, series: Sequence[Series], cells: Steps, tally: _Tally) ->
     constant = tuple(one.unique_id for one in series if np.nanmin(one.y) == np.nanmax(one.y))
     notes = list(cells.data.notes)
     if cells.dropped:
-        notes.append(f"{cells.dropped} rows repeat another row exactly and were dropped")
+        notes.append(f"rows that repeat another row exactly, dropped: {cells.dropped}")
     if tally.trimmed:
-        notes.append(f"{tally.trimmed} rows before the first or after the last value were left out")
+        notes.append(f"rows before the first or after the last value, left out: {tally.trimmed}")
     if tally.empty:
-        notes.append(f"{tally.empty} series hold no value and were left out")
+        notes.append(f"series without any value, left out: {tally.empty}")
     if constant:
         named = ", ".join(constant[:3]) + (", ..." if len(constant) > 3 else "")
-        notes.append(f"{len(constant)} of {len(series)} series never change ({named})")
+        notes.append(f"series that never change: {len(constant)} of {len(series)} ({named})")
     return Health(
         rows=rows,
         series=len(series),

@@ -140,8 +140,8 @@ def _spring_gaps(steps: Ints, grid: Grid, data: Blocks) -> str | None:
     if not spring or 2 * len(spring) <= len(gaps):
         return None
     return (
-        f"{len(spring)} gaps of one hour on Sunday nights ({_show(data.stamps[spring[0] + 1])}) "
-        "look like daylight saving time; time stamps in UTC would have none"
+        f"gaps of one hour on Sunday nights: {len(spring)} ({_show(data.stamps[spring[0] + 1])}); "
+        "they look like daylight saving time; time stamps in UTC would have none"
     )
 
 

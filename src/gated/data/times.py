@@ -14,39 +14,13 @@ from gated.errors import DataError
 #: datetime64[ns] for dates, int64 for integer steps.
 Stamps = NDArray[np.datetime64] | NDArray[np.int64]
 
-#: The names of a time column, most telling first.
-TIME_NAMES = ("ds", "date", "datetime", "timestamp", "date_time", "time")
 #: The names of columns that together hold a date.
 PART_NAMES = ("year", "month", "day", "hour", "minute")
-#: The names of a column of integer steps; a year, if it has four digits, is a date.
-STEP_NAMES = ("year", "step", "t", "index")
 
 _OFFSET = re.compile(r"\d:\d\d(?::\d\d(?:\.\d+)?)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)$")
 _QUARTER = re.compile(r"\d{4}-?Q[1-4]")
 _DATE_LIKE = re.compile(r"\d{4}|\d{1,2}[./-]\d{1,2}[./-]\d{2}")
 _EPOCHS = ((1e8, 1e11, "s"), (1e11, 1e14, "ms"), (1e14, 1e17, "us"), (1e17, 1e19, "ns"))
-
-
-def find_time(frame: pd.DataFrame) -> tuple[str | None, str]:
-    """Choose the column that holds the time, and say why; None if there is none.
-
-    A column named as in TIME_NAMES; else year, month, day ... side by side, which are joined
-    with "+"; else the first column that reads as dates; else one named as in STEP_NAMES.
-    """
-    by_lower = {name.lower().split(" (")[0].strip(): name for name in frame.columns}
-    for name in TIME_NAMES:
-        if name in by_lower and reads_as_time(frame, by_lower[name]):
-            return by_lower[name], "by its name"
-    parts = [by_lower[name] for name in PART_NAMES if name in by_lower]
-    if len(parts) > 1 and [part.lower() for part in parts] == list(PART_NAMES[: len(parts)]):
-        return "+".join(parts), "year to " + parts[-1].lower() + " joined"
-    for name in frame.columns:
-        if not is_plain_number(frame[name]) and reads_as_time(frame, name):
-            return name, "the first column that reads as dates"
-    for name in STEP_NAMES:
-        if name in by_lower and _is_whole(frame, by_lower[name]):
-            return by_lower[name], "by its name"
-    return None, "none found: the rows are taken as steps 0, 1, 2, ..."
 
 
 def parts_of(frame: pd.DataFrame, name: str) -> list[str]:
@@ -56,42 +30,20 @@ def parts_of(frame: pd.DataFrame, name: str) -> list[str]:
     return parts if joined else [name]
 
 
-def reads_as_time(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column holds whole numbers, or most of its first cells read as time stamps."""
-    head = frame[name].dropna().iloc[:20].to_frame()
-    if not len(head):
-        return False
-    if is_plain_number(head[name]):
-        return _is_whole(head, name)
-    if pd.api.types.is_datetime64_any_dtype(head[name]) or isinstance(
-        head[name].dtype, pd.PeriodDtype
-    ):
-        return True
-    text, _ = cells(head, name)
-    return 2 * sum(map(_is_date, text)) > len(text)
-
-
-def _is_date(cell: str) -> bool:
-    if not _DATE_LIKE.search(cell):
-        return False
-    try:
-        _from_text(pd.DataFrame({"cell": [cell]}), "cell")
-    except DataError:
-        return False
-    return True
-
-
 def times(frame: pd.DataFrame, name: str) -> tuple[Stamps, list[str]]:
     """A column as time stamps, with notes on how they were read.
 
     Dates in ISO 8601, year-month, 2024Q1, day/month/year or month/day/year, eight digits,
-    seconds (or milli-, micro-, nanoseconds) since 1970; "year+month+day+hour" joins columns.
+    seconds (or milli-, micro-, nanoseconds) since 1970. "year+month+day+hour" joins columns of
+    numbers, "date+time" columns of text.
     Time stamps with a zone or an offset become UTC. Other whole numbers are integer steps.
     Raises DataError that names the line of the first cell that is missing or does not fit.
     """
     parts = parts_of(frame, name)
+    if len(parts) > 1 and all(part.lower() in PART_NAMES for part in parts):
+        return _from_parts(frame, parts), []
     if len(parts) > 1:
-        return _joined(frame, parts), []
+        return times(_joined(frame, parts), name)
     column = frame[name]
     if column.isna().any():
         at = int(np.argmax(column.isna().to_numpy()))
@@ -111,14 +63,27 @@ def _utc(name: str) -> str:
     return f"{name}: time zones were converted to UTC"
 
 
-def _is_whole(frame: pd.DataFrame, name: str) -> bool:
+def is_whole(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds whole numbers only."""
     if not is_plain_number(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
         return False
     values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     return bool(np.all(np.isfinite(values) & (values == np.floor(values))))
 
 
-def _joined(frame: pd.DataFrame, parts: list[str]) -> Stamps:
+def _joined(frame: pd.DataFrame, parts: list[str]) -> pd.DataFrame:
+    """A date and a time of day, side by side, as one column of text."""
+    columns = [cells(frame, part)[0] for part in parts]
+    text = [
+        " ".join((row[0], *(cell.replace(".", ":") for cell in row[1:])))
+        for row in zip(*columns, strict=True)
+    ]
+    joined = pd.DataFrame({"+".join(parts): text}, index=frame.index)
+    joined.attrs = frame.attrs
+    return joined
+
+
+def _from_parts(frame: pd.DataFrame, parts: list[str]) -> Stamps:
     table = pd.DataFrame({part.lower(): numbers(frame, part) for part in parts})
     if "day" not in table:
         table["day"] = 1
