@@ -39,9 +39,9 @@ def detect(
     (of text, else of whole numbers) that tells rows of the same time apart. Target: a column
     named y, target or value; else the only numeric column; else the last one, as in the ETT
     files, and `why` says which others there were. `target="*"` (or several names): each numeric
-    column is a series of its own. A table without time, whose first column holds names and whose other columns are
-    counted (V2, V3, ...) or dated, has one series in each row, as in the M4 files. `past="*"`
-    takes every other numeric column.
+    column is a series of its own. A table without time, whose first column holds names and
+    whose other columns are counted (V2, V3, ...) or dated, has one series in each row, as in
+    the M4 files. `past="*"` takes every other numeric column.
     Frequency: the most common step. Season: see `gated.data.season.find_season`.
 
     Raises OptionError, with the nearest name, for a column that the table lacks or an option
