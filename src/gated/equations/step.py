@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from gated.equations.graph import Graph, Parameter, Size, sort
 from gated.equations.symbols import (
     Dim,
     Expr,
+    Family,
     Node,
+    Symbol,
     Tracing,
     check_name,
     describe,
@@ -113,9 +116,11 @@ class _Step:
             raise
         except NameError as error:
             self._locate(error.__traceback__)
+            # not error.name: it is None for a local variable that has no value yet
+            quoted = re.search("'.*'", str(error))
             raise CellError(
-                f"unknown symbol {error.name!r}: assign it above, or import its family from "
-                f"gated.equations"
+                f"unknown symbol {quoted[0] if quoted else error}: assign it above, or import its "
+                f"family from gated.equations"
             ) from None
         except Exception as error:
             self._locate(error.__traceback__)
@@ -208,7 +213,11 @@ _EQUATION = "write an equation for it"
 
 
 def _written(value: object) -> str:
-    return describe(value.node()) if isinstance(value, Node) else repr(value)
+    if isinstance(value, Symbol):
+        return value.key
+    if isinstance(value, Family):
+        return value.letter
+    return describe(value) if isinstance(value, Node) else repr(value)
 
 
 def _leaf(op: str, name: str, size: Size) -> Node:
