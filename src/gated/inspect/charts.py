@@ -31,7 +31,7 @@ def horizon(by_horizon: Mapping[str, Mapping[str, Array]], styles: Styles, step:
             ],
             360,
             f"{metric}, lower is better",
-            xaxis_title_text=f"{step}s ahead",
+            xaxis_title_text=plain(f"{step}s ahead"),
             xaxis_rangemode="normal",
             yaxis_rangemode="tozero",
         )
@@ -195,7 +195,7 @@ def memory(half_life: Mapping[str, Array], references: Mapping[str, float], step
         shapes=[shape for shape, _ in marks],
         annotations=labels,
         xaxis_type="log",
-        xaxis_title_text=f"half-life in {step}s",
+        xaxis_title_text=plain(f"half-life in {step}s"),
         xaxis_dtick=1,
         yaxis_showticklabels=False,
         yaxis_showgrid=False,

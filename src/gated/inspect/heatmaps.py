@@ -21,7 +21,7 @@ STEP_LIMIT = 240  # columns of a heat map
 UNIT_LIMIT = 64  # rows of a heat map
 CELL_LIMIT = 150_000  # cells of all heat maps together, 0.8 MB of the page
 INPUT_LIMIT = 3  # inputs drawn above the maps
-POINT_LIMIT = 2000  # points of an input's line
+POINT_LIMIT = 800  # points of an input's line
 CHANGES = "changes"
 _INPUT, _MAP, _GAP, _FOOT = 78, 92, 27, 46  # heights in pixels
 

@@ -43,6 +43,18 @@ class MetricRow:
     cells: list[Cell]
 
 
+@dataclass(frozen=True)
+class SeriesLine:
+    """One series: the network's error and the best baseline's."""
+
+    name: str
+    own: str
+    other: str = "–"
+    baseline: str = "no baseline"
+    won: bool = False
+    lost: bool = False
+
+
 @dataclass
 class Page:
     """Everything the template needs that is not in the report as it stands."""
@@ -51,7 +63,7 @@ class Page:
     health: list[tuple[str, str]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     rows: list[MetricRow] = field(default_factory=list)
-    series: list[tuple[str, list[list[str]]]] = field(default_factory=list)
+    series: list[tuple[str, list[SeriesLine]]] = field(default_factory=list)
     series_note: str = ""
     trace_notes: list[str] = field(default_factory=list)
     memory_notes: list[str] = field(default_factory=list)
@@ -128,7 +140,7 @@ def _column(values: Sequence[float], target: float | None) -> list[Cell]:
     top = max((v for v in values if math.isfinite(v)), default=0.0)
     return [
         Cell(
-            number(v) if target is None else percent(v),
+            number(v, whole=False) if target is None else percent(v),
             math.isfinite(c) and c <= best * (1 + 1e-12),
             max(0.0, v / top) if top > 0 and math.isfinite(v) and target is None else 0.0,
         )
@@ -159,13 +171,14 @@ def _series(out: Page, rows: Sequence[SeriesRow], network: str) -> None:
         out.series_note += f" {len(rows) - len(known)} series could not be measured."
 
 
-def _series_row(row: SeriesRow) -> list[str]:
+def _series_row(row: SeriesRow) -> SeriesLine:
     finite = {name: v for name, v in row.baselines.items() if math.isfinite(v)}
     if not finite:
-        return [row.series, number(row.network), "–", "no baseline"]
+        return SeriesLine(row.series, number(row.network, whole=False))
     best = min(finite, key=finite.__getitem__)
-    judged = "network" if row.network < finite[best] else best
-    return [row.series, number(row.network), f"{number(finite[best])} ({best})", judged]
+    own, other = number(row.network, whole=False), number(finite[best], whole=False)
+    won = row.network < finite[best]
+    return SeriesLine(row.series, own, other, best, won, lost=not won)
 
 
 def _interval_names(report: Report) -> list[str]:

@@ -81,18 +81,20 @@ def _compare(
     return f"{best} beats the network ({network}): {less} Use {best}.", "lose"
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3, whole: bool = True) -> str:
     """A value with so many significant digits, as people write it; an en dash if there is none.
 
-    >>> number(0.123456), number(48213.7), number(float("nan"))
-    ('0.123', '48,214', '–')
+    ``whole`` writes a whole number without decimals; a table's columns want them.
+
+    >>> number(0.123456), number(48213.7), number(1.0), number(1.0, whole=False)
+    ('0.123', '48,214', '1', '1.00')
     """
     x = float(value)
     if math.isnan(x):
         return "–"
     if math.isinf(x):
         return "∞" if x > 0 else "−∞"
-    if x.is_integer() or abs(x) >= 10**digits:
+    if (whole and x.is_integer()) or abs(x) >= 10**digits:
         return f"{x:,.0f}".replace("-", "−") if abs(x) < 1e9 else f"{x:.{digits}g}"
     if x != 0 and abs(x) < 1e-4:
         return f"{x:.{digits - 1}e}".replace("-", "−")
