@@ -186,6 +186,15 @@ def test_missing_values_do_not_break_the_chart_data(make_report):
     assert "forecasts" in json.loads(data)
 
 
+def test_every_layer_has_its_own_mark_in_the_legend_of_memories(make_report):
+    layers = {f"layer {k}": np.array([1.0, 2.0, 4.0]) for k in range(1, 8)}
+    page = render(make_report(half_life=layers))
+    legend = page[page.index('<section id="memory"') : page.index('id="chart-memory"')]
+    marks = re.findall(r'fill="([^"]+)">(\S)</text>\s*</svg>(layer \d)', legend)
+    assert [name for _, _, name in marks] == list(layers)
+    assert len({(colour, glyph) for colour, glyph, _ in marks}) == len(layers)
+
+
 def test_integer_steps_serve_as_time(make_report):
     whole = make_report()
     trace = replace(whole.trace, time=np.arange(168))

@@ -18,7 +18,7 @@ __all__ = ["FORECAST_LIMIT", "curves", "forecasts", "horizon", "memory"]
 Array = NDArray[Any]
 FORECAST_LIMIT = 12  # windows that can be chosen on the page
 HISTORY_LIMIT = 500  # points of history drawn before a forecast
-_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
+_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up")
 
 
 def horizon(by_horizon: Mapping[str, Mapping[str, Array]], styles: Styles, step: str) -> Chart:
@@ -188,7 +188,7 @@ def memory(half_life: Mapping[str, Array], references: Mapping[str, float], step
     marks = [guide(float(length), name) for name, length in references.items()]
     labels = [{**label, "x": float(np.log10(label["x"]))} for _, label in marks]
     made = figure(
-        traces,
+        traces[::-1],  # the first layer on top
         360,
         "units, longest memory on top" if not marks else "",
         hovermode="closest",
@@ -207,7 +207,7 @@ def memory(half_life: Mapping[str, Array], references: Mapping[str, float], step
 def _dots(label: str, half_lives: Array, layer: int, step: str) -> Any:
     """One layer's units at their ranks, as percentages, so that layers of any size compare."""
     rank = 100 * (np.arange(len(half_lives)) + 0.5) / max(1, len(half_lives))
-    colour = "var(--net)" if layer == 0 else f"var(--base{(layer - 1) % 5 + 1})"
+    colour = f"var(--base{layer % 6})" if layer % 6 else "var(--net)"
     symbol = _SYMBOLS[layer % len(_SYMBOLS)]
     return go.Scatter(
         x=half_lives,

@@ -32,6 +32,14 @@ AXIS: Figure = {
 }
 # Plotly's dashes, and the same as SVG stroke-dasharray for the legend
 _DASHES = {"dash": "7 4", "dot": "2 3", "dashdot": "8 3 2 3", "longdash": "11 3", "solid": "none"}
+_GLYPHS = {
+    "circle": "●",
+    "diamond": "◆",
+    "square": "■",
+    "cross": "✚",
+    "triangle-up": "▲",
+    "circle-open": "○",
+}
 _BASELINES = ("dash", "dot", "dashdot", "longdash", "solid")
 
 
@@ -44,6 +52,7 @@ class Key:
     colour: str
     width: float = 2.0
     dash: str = "none"
+    glyph: str = "●"
 
 
 @dataclass(frozen=True)
@@ -64,11 +73,10 @@ class Chart:
     @property
     def legend(self) -> list[Key]:
         """What is drawn, the line on top first; empty if there is nothing to tell apart."""
-        drawn = {"scatter"}
         keys = [
             _key(trace)
             for trace in reversed(self.figures[0]["data"])
-            if trace["type"] in drawn and "name" in trace and trace.get("showlegend", True)
+            if "name" in trace and trace.get("showlegend", True)
         ]
         return keys if len(keys) > 1 else []
 
@@ -79,7 +87,8 @@ def _key(trace: Figure) -> Key:
     if "fillcolor" in trace:
         return Key(name, "band", trace["fillcolor"])
     if trace["mode"] == "markers":
-        return Key(name, "dot", trace["marker"]["color"])
+        marker = trace["marker"]
+        return Key(name, "dot", marker["color"], glyph=_GLYPHS[marker["symbol"]])
     return Key(name, "line", line["color"], line["width"], _DASHES[line.get("dash", "solid")])
 
 

@@ -49,8 +49,9 @@ def inside(
     The first figure shows the values, the second each unit's difference from its own average: a
     unit's level hides how little of it moves.
     """
-    panels = 2 * sum(len(gates) for gates in view.layers.values())
-    columns = max(24, min(STEP_LIMIT, CELL_LIMIT // (max(1, panels) * UNIT_LIMIT)))
+    units = [np.shape(gate)[1] for gates in view.layers.values() for gate in gates.values()]
+    rows = 2 * sum(min(count, UNIT_LIMIT) for count in units)
+    columns = max(24, min(STEP_LIMIT, CELL_LIMIT // max(1, rows)))
     width = -(-len(view.time) // columns)
     figures = []
     labels = []
