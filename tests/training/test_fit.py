@@ -4,6 +4,8 @@ import io
 import json
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -363,6 +365,15 @@ def test_on_a_terminal_a_bar_shows_the_time_left(learner: Any, run: RunDirectory
     assert "0:00:00 left" in stream.getvalue()
 
 
+def test_a_bar_can_speak_before_it_is_drawn(learner: Any, run: RunDirectory) -> None:
+    from rich.console import Console
+
+    train(learner, run)
+    stream = Terminal()
+    fit(learner, SHORT, run, resume=True, progress=Bar(Console(file=stream, width=200)))
+    assert "this training is finished" in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("terminal", "term", "kind"), [(True, "xterm", Bar), (True, "dumb", Plain), (False, "x", Plain)]
 )
@@ -387,3 +398,8 @@ def test_examples_reach_the_loss_as_the_learner_made_them(learner: Any, run: Run
     train(learner, run, max_epochs=1, seed=4)
     order = torch.cat(epoch_batches(96, 32, seed=4, epoch=0))
     assert torch.equal(torch.cat(seen), learner.y[order])
+
+
+def test_importing_training_does_not_import_the_engine() -> None:
+    code = "import sys, gated.training; sys.exit('lightning_fabric' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

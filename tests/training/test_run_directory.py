@@ -1,5 +1,6 @@
 """The run directory: who may use it, and what stands in it."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -168,5 +169,36 @@ def test_a_missing_json_file_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"cannot use .* choose another directory"):
+    with pytest.raises(CheckpointError, match=r"cannot write .* choose another directory"):
         RunDirectory.create(tmp_path / "file" / "run", CONFIG)
+
+
+def test_nested_names_that_differ_are_listed_alone(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path / "run", {"training": {"seed": 0, "patience": 8}}).close()
+    with pytest.raises(CheckpointError, match=r"configuration: training.seed: 0 became 1; resume"):
+        RunDirectory.resume(tmp_path / "run", {"training": {"seed": 1, "patience": 8}})
+
+
+def test_how_often_to_save_may_change_on_resuming(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path / "run", {"training": {"checkpoint_seconds": 60.0}}).close()
+    RunDirectory.resume(tmp_path / "run", {"training": {"checkpoint_seconds": 1.0}}).close()
+
+
+def test_a_metrics_line_cut_by_a_kill_is_not_read(tmp_path: Path) -> None:
+    with RunDirectory.create(tmp_path / "run", CONFIG) as run:
+        run.append_metrics({"epoch": 1})
+        with (run.path / "metrics.jsonl").open("a") as file:
+            file.write('{"epo')
+        assert run.metrics == [{"epoch": 1}]
+
+
+def test_a_full_disk_at_a_metrics_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with RunDirectory.create(tmp_path / "run", CONFIG) as run:
+        monkeypatch.setattr(Path, "open", full)
+        with pytest.raises(CheckpointError, match=r"cannot write .*metrics.jsonl: No space left"):
+            run.append_metrics({"epoch": 1})

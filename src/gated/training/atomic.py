@@ -23,19 +23,27 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     stray = path.with_name(f".{path.name}.{os.getpid()}{_STRAY}")
     try:
-        _write_and_force(stray, data)
-        os.replace(stray, path)
-        force_directory(path.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path} ({len(data)} bytes): {error.strerror or error}; "
-            f"{'what it held before is intact' if path.exists() else 'nothing was left behind'}; "
-            "free some space or choose another directory, then run again"
-        ) from error
+        with disk_errors(path):
+            _write_and_force(stray, data)
+            os.replace(stray, path)
+            force_directory(path.parent)
     finally:
         # After a success the name is gone already; after an error nothing half-written may stay.
         with suppress(OSError):
             stray.unlink()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Within the block, an error of the disk becomes a CheckpointError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror or error}; "
+            f"{'what it held before is intact' if path.exists() else 'nothing was left behind'}; "
+            "free some space or choose another directory, then run again"
+        ) from error
 
 
 def _write_and_force(path: Path, data: bytes) -> None:

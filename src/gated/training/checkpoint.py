@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gated.errors import CheckpointError
-from gated.training.atomic import sweep
+from gated.training.atomic import disk_errors, sweep
 from gated.training.pack import pack, unpack
 from gated.training.record import (
     CONFIG,
@@ -56,7 +56,8 @@ def save_model(directory: str | Path, tensors: Mapping[str, Tensor], config: dic
     ({'w': tensor([1., 1.])}, {'hidden_size': 8})
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     checksum = write_sealed(directory / MODEL, tensors, about("model", config=jsonable(config)))
     write_config(directory, config, checksum)
     return checksum
@@ -117,7 +118,8 @@ def save_state(directory: Path, tree: Any) -> Path:
     The two newest generations stay. Raises CheckpointError when the disk is full or fails; every
     earlier generation is then intact.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     present = _states(directory)
     newest = max(present, default=-1)
     path = directory / f"state-{newest + 1:06d}.safetensors"
@@ -125,7 +127,8 @@ def save_state(directory: Path, tree: Any) -> Path:
     write_sealed(path, tensors, about("training state", tree=skeleton))
     for generation, old in present.items():
         if generation < newest:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):  # it is in nobody's way; the next save tries again
+                old.unlink()
     return path
 
 

@@ -116,21 +116,23 @@ class Bar:
     """A bar over all steps with the time left, at most; on stderr."""
 
     def __init__(self, console: Any = None):
-        self._console = console
+        from rich.console import Console
+
+        self._console = console or Console(stderr=True)
+        self._bar: rich.progress.Progress | None = None
 
     def begin(self, epochs: int, steps: int, done: int) -> None:
         """Draw the bar."""
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._epochs = epochs
-        self._bar: rich.progress.Progress = Progress(
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(10),
             TextColumn("{task.percentage:3.0f} %  at most"),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=self._console or Console(stderr=True),
+            console=self._console,
             transient=True,
         )
         self._task = self._bar.add_task(f"epoch 1/{epochs}", total=steps, completed=done)
@@ -138,19 +140,22 @@ class Bar:
 
     def step(self, epoch: int) -> None:
         """Move the bar."""
-        self._bar.advance(self._task)
+        if self._bar:
+            self._bar.advance(self._task)
 
     def epoch(self, line: Mapping[str, Any]) -> None:
         """Show the epoch's figures in front of the bar."""
-        self._bar.update(self._task, description=describe(line, self._epochs))
+        if self._bar:
+            self._bar.update(self._task, description=describe(line, self._epochs))
 
     def note(self, text: str) -> None:
         """Print the text above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def end(self) -> None:
         """Remove the bar."""
-        self._bar.stop()
+        if self._bar:
+            self._bar.stop()
 
 
 def describe(line: Mapping[str, Any], epochs: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from gated.training.atomic import write_atomically
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 _RESERVED = ("format_version", "gated_version", "checksum")
+# How often a training saves changes nothing that it learns.
+_HARMLESS = re.compile(r"([^:]*\.)?checkpoint_seconds: ")
 
 
 def write_config(directory: Path, config: dict[str, Any], checksum: str | None = None) -> None:
@@ -53,14 +56,33 @@ def split_record(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The names whose values differ, each with both values, in the order of the names."""
-    absent = object()
+    """The names whose values differ, each with both values; nested names are joined by dots.
+
+    >>> differences({"cell": "lstm", "training": {"seed": 0}}, {"training": {"seed": 1}})
+    ['cell: "lstm" became absent', 'training.seed: 0 became 1']
+    """
+    before, after = _flat(old), _flat(new)
     return [
-        f"{name}: {json.dumps(old[name]) if name in old else 'absent'} became "
-        f"{json.dumps(new[name]) if name in new else 'absent'}"
-        for name in sorted({*old, *new})
-        if old.get(name, absent) != new.get(name, absent)
+        f"{name}: {before.get(name, 'absent')} became {after.get(name, 'absent')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
     ]
+
+
+def hindrances(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The differences that would change the result of a resumed training."""
+    return [line for line in differences(old, new) if not _HARMLESS.match(line)]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted names and the JSON of their values."""
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value)
+    return flat
 
 
 def jsonable(config: Mapping[str, Any]) -> dict[str, Any]:

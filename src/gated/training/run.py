@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +15,17 @@ from typing import Any, Self
 from torch import Tensor
 
 from gated.errors import CheckpointError
-from gated.training.atomic import sweep, take_lock, write_atomically
+from gated.training.atomic import disk_errors, sweep, take_lock, write_atomically
 from gated.training.checkpoint import MODEL, load_model, load_state, save_model, save_state
 from gated.training.environment import environment
-from gated.training.record import CONFIG, differences, jsonable, read_record, split_record
-from gated.training.record import write_config as write_config_file
+from gated.training.record import (
+    CONFIG,
+    hindrances,
+    jsonable,
+    read_record,
+    split_record,
+    write_config,
+)
 
 _LOCK = ".lock"
 _STATES = "checkpoints"
@@ -143,14 +150,16 @@ class RunDirectory:
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, one an epoch."""
         try:
-            lines = (self.path / _METRICS).read_text(encoding="utf-8").splitlines()
+            text = (self.path / _METRICS).read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        # What follows the last line break was cut off by a kill.
+        return [json.loads(line) for line in text.split("\n")[:-1]]
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one epoch's line to metrics.jsonl."""
-        with (self.path / _METRICS).open("a", encoding="utf-8") as file:
+        path = self.path / _METRICS
+        with disk_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(_json_line(line))
 
     def write_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -207,13 +216,9 @@ class RunDirectory:
             )
 
     def _take_lock(self) -> None:
-        try:
+        with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot use {self.path} for a run: {error.strerror}; choose another directory"
-            ) from error
         if not take_lock(descriptor):
             holder = os.read(descriptor, 100).decode(errors="replace").strip()
             os.close(descriptor)
@@ -221,9 +226,11 @@ class RunDirectory:
                 f"another training ({holder or 'of unknown process'}) is using {self.path}; "
                 "wait for it, stop it, or choose another directory"
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
         self._lock = descriptor
+        # The name of the holder is a courtesy: on a full disk the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def _make_room(self, overwrite: bool) -> None:
         if (self.path / CONFIG).exists() and not overwrite:
@@ -235,13 +242,15 @@ class RunDirectory:
         sweep(self.path)
         self.drop_states()
         for name in _FILES:
-            (self.path / name).unlink(missing_ok=True)
+            with disk_errors(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.config = config
-        (self.path / _STATES).mkdir(exist_ok=True)
+        with disk_errors(self.path):
+            (self.path / _STATES).mkdir(exist_ok=True)
         self.write_json("environment.json", environment())
-        write_config_file(self.path, config)
+        write_config(self.path, config)
 
     def _adopt(self, config: dict[str, Any] | None) -> None:
         """Take over the configuration on disk, or begin anew when the kill came before it."""
@@ -255,7 +264,7 @@ class RunDirectory:
             self._begin(config)
             return
         self.config, _ = split_record(record)
-        changed = [] if config is None else differences(self.config, config)
+        changed = [] if config is None else hindrances(self.config, config)
         if changed:
             raise CheckpointError(
                 f"{self.path} was begun with another configuration: {'; '.join(changed)}; "

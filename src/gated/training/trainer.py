@@ -19,12 +19,9 @@ from gated.training.engine import Learner, Objective, make_fabric, make_optimize
 from gated.training.place import Place
 from gated.training.progress import Progress
 from gated.training.randomness import epoch_batches, random_state, set_random_state
-from gated.training.record import differences
+from gated.training.record import hindrances
 from gated.training.run import RunDirectory
 from gated.training.signals import StopSignals
-
-# What may change between a training and its resumption without changing the result.
-_FREE = ("checkpoint_seconds",)
 
 
 class Trainer:
@@ -178,7 +175,7 @@ class Trainer:
         """Go on from a saved state. Raises CheckpointError when it is of another training."""
         old = {**state["config"], "training examples": state["examples"]}
         new = {**asdict(self.config), "training examples": len(self.learner)}
-        changed = differences({**old, **{name: new[name] for name in _FREE}}, new)
+        changed = hindrances(old, new)
         if changed:
             raise CheckpointError(
                 f"{self.run.path} was begun differently: {'; '.join(changed)}; "
