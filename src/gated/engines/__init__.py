@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch.autograd import forward_ad
-
 from gated.engines import pytorch, reference
-from gated.engines.job import Engine, Job, Result
+from gated.engines.job import Engine, Job, Result, Values, nothing
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
 ENGINES: dict[str, Engine] = {"torch": pytorch, "reference": reference}
 
-__all__ = ["ENGINES", "Choice", "Job", "Result", "check_name", "choose", "run", "supports_packed"]
+__all__ = ["ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run"]
 
 
 class Choice(NamedTuple):
@@ -46,29 +44,25 @@ def choose(job: Job, engine: str = "auto") -> Choice:
     Raises:
         EngineError: the engine asked for by name cannot run it.
     """
+    name, against = _pick(job, engine)
     if engine != "auto":
-        reason = ENGINES[engine].supports(job)
-        if reason is not None:
-            raise EngineError(f"engine {engine!r} cannot run this: {reason}; use engine='auto'")
-        return Choice(engine, "asked for by name")
-    if forward_ad._current_level >= 0:
-        return Choice("reference", "forward-mode differentiation is on: fused operators lack it")
-    against: list[str] = []
-    for name, candidate in ENGINES.items():
-        reason = candidate.supports(job)
-        if reason is None:
-            why = "; ".join(against) or f"the fastest that computes {job.cell.name}"
-            return Choice(name, why)
-        against.append(f"{name}: {reason}")
-    raise EngineError(f"no engine can run this: {'; '.join(against)}")
-
-
-def supports_packed(job: Job, engine: str = "auto") -> bool:
-    """Whether the packed job can run as it is; if not, the layer unpacks it."""
-    names = ENGINES if engine == "auto" else [engine]
-    return any(ENGINES[name].supports(job) is None for name in names)
+        return Choice(name, "asked for by name")
+    return Choice(name, "; ".join(against) or "it is the fastest that can run this")
 
 
 def run(job: Job, engine: str = "auto") -> Result:
     """Run a job on the engine asked for, or on the one that `choose` takes."""
-    return ENGINES[choose(job, engine).engine].run(job)
+    chosen = ENGINES[_pick(job, engine)[0]]
+    return chosen.run(job) if job.sequence.numel() else nothing(job)
+
+
+def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
+    """The engine, and what stood in the way of those before it."""
+    against: list[str] = []
+    for name in ENGINES if engine == "auto" else (engine,):
+        reason = ENGINES[name].supports(job)
+        if reason is None:
+            return name, against
+        against.append(f"{name}: {reason}")
+    remedy = "" if engine == "auto" else "; use engine='auto'"
+    raise EngineError(f"no engine that was asked for can run this: {'; '.join(against)}{remedy}")

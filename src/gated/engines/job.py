@@ -2,63 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from gated.equations import Cell
 from gated.equations.layout import Slot
+from gated.equations.symbols import Node
 
 # Values of the cell's named symbols over time: gates and states by name.
 Values = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Job:
-    """One layer of a cell over one batch of sequences, in all its directions.
+class Job(NamedTuple):
+    """A stack of layers of one cell over one batch of sequences, not empty.
 
-    Axes: T time, B batch, S directions, D input size, n the size of a state.
+    Axes: T time, B batch, L layers, S directions, D input size, n the size of a state, N the sum
+    of the rows' lengths.
 
     Attributes:
         cell: the cell.
-        layout: how its parameters stand in `weights`.
-        weights: for each direction, the stored tensors by the names of the layout's slots;
-            biases may be absent, they count as 0.
-        inputs: the cell's inputs by name, each (T, B, its size). If `batch_sizes` is given, `x` is
-            the data of a PackedSequence, (sum of lengths, D).
-        initial: the states before the first step, each (S, B, n).
-        lengths: (B,) the number of valid steps of each row, on the CPU; None if all are T.
-        batch_sizes: of a PackedSequence, else None.
-        trace: whether every gate and state is wanted.
+        layout: how its parameters stand in the stored tensors of a layer and direction; biases
+            may be absent, they count as 0.
+        sizes: the lengths of the cell's letters; D is the first layer's.
+        num_layers, num_directions: L and S.
+        weights: the stored tensors, layer by layer, in it direction by direction, in the order of
+            the layout.
+        inputs: the cell's inputs by name, the first is the sequence, which layers above take from
+            the layer below. Each is (T, B, its size), or (N, its size) if `batch_sizes` is given:
+            then the rows are sorted by length, and their steps packed as in a PackedSequence.
+        initial: the states before the first step, each (L * S, B, n).
+        batch_sizes: the number of rows that reach each step, (T,) on the CPU; None if all reach T.
+        dropout: probability of dropping an output of every layer but the last.
         training: whether the layer is in training mode.
+        trace: whether every gate and state is wanted.
     """
 
     cell: Cell
     layout: tuple[Slot, ...]
-    weights: tuple[Mapping[str, Tensor], ...]
+    sizes: Mapping[str, int]
+    num_layers: int
+    num_directions: int
+    weights: Sequence[Tensor]
     inputs: Mapping[str, Tensor]
     initial: tuple[Tensor, ...]
-    lengths: Tensor | None = None
     batch_sizes: Tensor | None = None
-    trace: bool = False
+    dropout: float = 0.0
     training: bool = False
+    trace: bool = False
+
+    @property
+    def sequence(self) -> Tensor:
+        """The first input."""
+        return next(iter(self.inputs.values()))
+
+    def stored(self, layer: int, direction: int) -> dict[str, Tensor]:
+        """The stored tensors of one layer and direction by name."""
+        names = [slot.name for slot in self.layout]
+        start = (layer * self.num_directions + direction) * len(names)
+        return dict(zip(names, self.weights[start : start + len(names)], strict=True))
+
+    def units(self, node: Node) -> int:
+        """The number of units of a named value."""
+        size = node.shape[0].value
+        return self.sizes[size] if isinstance(size, str) else size or 1
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What an engine returns.
 
     Attributes:
-        output: (T, B, S * n), n the size of the first state; 0 beyond a row's length.
-        final: the states after each row's last step, each (S, B, n).
-        trace: for each direction every gate and state by name, (T, B, n), if it was asked for.
+        output: (T, B, S * n), n the size of the first state, or (N, S * n) as the job's inputs.
+        final: the states after each row's last step, each (L * S, B, n).
+        trace: for each layer and direction every gate and state by name, laid out as the inputs;
+            empty if it was not asked for.
     """
 
     output: Tensor
     final: tuple[Tensor, ...]
-    trace: tuple[Values, ...] | None = None
+    trace: Sequence[Sequence[Values]] = ()
 
 
 class Engine(Protocol):
@@ -69,3 +93,24 @@ class Engine(Protocol):
 
     def run(self, job: Job) -> Result:
         """Run the job."""
+
+
+def nothing(job: Job) -> Result:
+    """The result of a job without a single step: no outputs, and the states as they were.
+
+    It stands on the autograd graph of whatever went in, so that gradients are 0 and not absent.
+    """
+    x = job.sequence
+    zero = sum((w.flatten()[:0].sum() for w in job.weights), x.flatten()[:0].sum())
+    lead = x.shape[:-1]
+    width = job.initial[0].shape[-1] * job.num_directions
+    named = job.cell.graph.equations
+    runs = [
+        {name: x.new_zeros((*lead, job.units(node))) for name, node in named.items()}
+        for _ in range(job.num_directions if job.trace else 0)
+    ]
+    return Result(
+        x.new_zeros((*lead, width)) + zero,
+        tuple(torch.clone(state) + zero for state in job.initial),
+        [runs] * job.num_layers if job.trace else (),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.autograd import forward_ad
 
 from gated.engines.job import Job, Result
 from gated.equations import Cell, R, U, W, b, b_h, relu, sigmoid, tanh
@@ -88,33 +88,62 @@ def operator(graph: Graph) -> Operator | None:
     return next((run for form, run in _OPERATORS if canonical(form.graph) == mine), None)
 
 
+# No operator has a longer sum or product; sums of shared sums could grow without bound.
+_MOST_TERMS = 8
+_numbers: dict[object, int] = {}
+
+
 def canonical(graph: Graph) -> object:
     """A value that is equal for two graphs that compute the same from weights stored alike.
 
     Names of gates and states do not count; the order of terms in sums and of factors in products
     does not count; a parameter is its family and its place in it.
     """
-    places = {p.key: (p.family, i) for ps in graph.families.values() for i, p in enumerate(ps)}
+    places = _places(graph)
     inputs, states = list(graph.inputs), list(graph.previous)
+    terms: dict[int, tuple[str, tuple[int, ...]]] = {}
 
-    def key(node: Node, args: list[Any]) -> Any:
+    def number(node: Node, args: list[int]) -> int:
+        """Equal expressions have equal numbers."""
         if node.op == "parameter":
-            return ("parameter", *places[node.label])
+            return _number(("parameter", *places[node.label]))
         if node.op in ("input", "state"):
-            return (node.op, (inputs if node.op == "input" else states).index(node.label))
+            return _number((node.op, (inputs if node.op == "input" else states).index(node.label)))
         if node.op == "constant":
-            return ("constant", node.value)
-        if node.op in ("add", "mul"):
-            terms = [t for arg in args for t in (arg[1] if arg[0] == node.op else (arg,))]
-            return (node.op, tuple(sorted(terms, key=repr)))
-        return (node.op, *args)
+            return _number(("constant", node.value))
+        if node.op not in ("add", "mul"):
+            return _number((node.op, *args))
+        parts = [
+            t for a in args for t in (terms[a][1] if terms.get(a, "")[:1] == (node.op,) else (a,))
+        ]
+        if len(parts) > _MOST_TERMS:
+            return _number(object())
+        found = _number((node.op, *sorted(parts)))
+        terms[found] = (node.op, tuple(parts))
+        return found
 
-    keys = fold(graph.updates.values(), key)
+    numbers = fold(graph.updates.values(), number)
     return (
-        tuple(keys[node] for node in graph.updates.values()),
+        tuple(numbers[node] for node in graph.updates.values()),
         tuple((state.size, state.initial) for state in graph.states),
         tuple(graph.input_sizes.values()),
     )
+
+
+def _number(key: object) -> int:
+    return _numbers.setdefault(key, len(_numbers))
+
+
+def _places(graph: Graph) -> dict[str, tuple[str, int]]:
+    """Each parameter's family and its place among its siblings.
+
+    A second bias has the place of the first one of its subscript: they are stored side by side.
+    """
+    places = {p.key: (p.family, i) for ps in graph.families.values() for i, p in enumerate(ps)}
+    for key, (family, _) in list(places.items()):
+        if family == "b_h":
+            places[key] = (family, places.get("b" + key.removeprefix("b_h"), ("", -1))[1])
+    return places
 
 
 def supports(job: Job) -> str | None:
@@ -123,67 +152,23 @@ def supports(job: Job) -> str | None:
         return f"PyTorch has no fused operator that computes {job.cell.name}"
     if job.trace:
         return "PyTorch's fused operators do not show their gates"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is on, PyTorch's fused operators lack it"
+    if job.sizes.get("P", 0) >= job.sizes["H"]:
+        return "PyTorch's fused operators project to fewer than hidden_size units only"
     return None
 
 
 def run(job: Job) -> Result:
-    """Run the job by PyTorch's operator."""
-    if job.batch_sizes is not None:
-        return _call(job, job.inputs["x"], job.initial, job.batch_sizes)
-    x = job.inputs["x"]
-    if x.shape[0] == 0 or x.shape[1] == 0:
-        return _nothing(job, x)
-    if job.lengths is None or bool((job.lengths == x.shape[0]).all()):
-        return _call(job, x, job.initial)
-    return _ragged(job, x, job.lengths)
-
-
-def _call(
-    job: Job, x: Tensor, initial: tuple[Tensor, ...], batch_sizes: Tensor | None = None
-) -> Result:
+    """Run the job by PyTorch's operator, all layers and directions at once."""
     run_operator = operator(job.cell.graph)
     assert run_operator is not None, "supports() was asked first"
-    flat = [
-        weights[slot.name] for weights in job.weights for slot in job.layout if slot.name in weights
-    ]
-    state: Any = initial if len(initial) > 1 else initial[0]
-    biases = "bias_ih" in job.weights[0]
-    settings = (biases, 1, 0.0, job.training, len(job.weights) == 2)
-    if batch_sizes is None:
-        output, *final = run_operator(x, state, flat, *settings, False)
+    (x,) = job.inputs.values()
+    state: Any = job.initial if len(job.initial) > 1 else job.initial[0]
+    biases = job.layout[-1].bias or job.layout[-2].bias  # weight_hr may stand last
+    settings = (biases, job.num_layers, job.dropout, job.training, job.num_directions == 2)
+    if job.batch_sizes is None:
+        output, *final = run_operator(x, state, job.weights, *settings, False)
     else:
-        output, *final = run_operator(x, batch_sizes, state, flat, *settings)
+        output, *final = run_operator(x, job.batch_sizes, state, job.weights, *settings)
     return Result(output, tuple(final))
-
-
-def _nothing(job: Job, x: Tensor) -> Result:
-    """No step or no row: PyTorch refuses some of these, the answer is known."""
-    width = job.initial[0].shape[-1] * len(job.weights)
-    # an empty sum of the weights, so that their gradients are 0 rather than absent
-    zero = sum(w.flatten()[:0].sum() for weights in job.weights for w in weights.values())
-    return Result(x.new_zeros((*x.shape[:2], width)) + x[:0].sum() + zero, job.initial)
-
-
-def _ragged(job: Job, x: Tensor, lengths: Tensor) -> Result:
-    """Rows of unequal length, packed; rows of length 0, which PyTorch refuses, stay out."""
-    rows = lengths.nonzero().squeeze(1).to(x.device)
-    if len(rows) == 0:
-        return _nothing(job, x)
-    some = len(rows) < len(lengths)
-    packed = pack_padded_sequence(
-        x[:, rows] if some else x, lengths[lengths > 0], enforce_sorted=False
-    )
-    order = rows[packed.sorted_indices]
-    result = _call(job, packed.data, tuple(s[:, order] for s in job.initial), packed.batch_sizes)
-    output, _ = pad_packed_sequence(
-        PackedSequence(result.output, packed.batch_sizes), total_length=x.shape[0]
-    )
-    back = torch.argsort(order)
-    if not some:
-        return Result(output[:, back], tuple(state[:, back] for state in result.final))
-    final = tuple(
-        before.index_copy(1, order, after)
-        for before, after in zip(job.initial, result.final, strict=True)
-    )
-    blank = output.new_zeros((x.shape[0], x.shape[1], output.shape[-1]))
-    return Result(blank.index_copy(1, order, output), final)

@@ -13,10 +13,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from gated.engines.job import Job, Result
-from gated.equations import Cell
-from gated.equations.graph import Graph, sort
-from gated.equations.layout import Slot
+from gated.engines.job import Job, Result, Values
+from gated.equations.graph import Graph
 from gated.equations.ops import OPS
 from gated.equations.symbols import Node
 
@@ -27,25 +25,28 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 
 def supports(job: Job) -> str | None:
-    """None: the reference runs everything, but packed data the layer unpacks first."""
-    return "it runs on padded data" if job.batch_sizes is not None else None
+    """None: the reference runs everything."""
+    return None
 
 
 def run(job: Job) -> Result:
-    """Run the job, one direction after the other."""
-    valid = _valid(job)
-    inputs = {
-        name: value if valid is None else value.masked_fill(~valid, 0)
-        for name, value in job.inputs.items()
-    }
-    directions = [
-        _direction(job, direction, inputs, valid) for direction in range(len(job.weights))
-    ]
-    return Result(
-        output=torch.cat([run.output for run in directions], dim=-1),
-        final=tuple(torch.cat(parts) for parts in zip(*(r.final for r in directions), strict=True)),
-        trace=tuple(run.trace[0] for run in directions if run.trace) if job.trace else None,
-    )
+    """Run the job, layer by layer, one direction after the other, in the type of its inputs."""
+    with torch.autocast(job.sequence.device.type, enabled=False):
+        return _run(job)
+
+
+def _run(job: Job) -> Result:
+    inputs, finals, traces = dict(job.inputs), [], []
+    sequence = next(iter(inputs))
+    for layer in range(job.num_layers):
+        if layer and job.training and job.dropout:
+            inputs[sequence] = torch.nn.functional.dropout(inputs[sequence], job.dropout)
+        runs = [_Direction(job, layer, d, inputs) for d in range(job.num_directions)]
+        finals += [run.loop() for run in runs]
+        traces.append([run.trace() for run in runs] if job.trace else [])
+        inputs[sequence] = torch.cat([run.output() for run in runs], dim=-1)
+    final = tuple(torch.stack(states) for states in zip(*finals, strict=True))
+    return Result(inputs[sequence], final, traces if job.trace else ())
 
 
 def evaluate(roots: Iterable[Node], known: Mapping[Node, Tensor]) -> dict[Node, Tensor]:
@@ -57,47 +58,43 @@ def evaluate(roots: Iterable[Node], known: Mapping[Node, Tensor]) -> dict[Node, 
     """
     like = next(iter(known.values()))
     values = dict(known)
-    for node in _needed(roots, known):
-        if node.op == "constant":
-            values[node] = like.new_tensor(node.value)
-        else:
-            values[node] = _FUNCTIONS[node.op](*(values[arg] for arg in node.args))
+    waiting = list(roots)
+    while waiting:
+        node = waiting[-1]
+        missing = [arg for arg in node.args if arg not in values and node not in values]
+        if missing:
+            waiting += missing
+            continue
+        if node not in values:
+            values[node] = _value(node, values, like)
+        waiting.pop()
     return values
 
 
-def parameter_values(
-    cell: Cell, layout: tuple[Slot, ...], weights: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The value of each parameter symbol: the sum of the blocks that hold it, 0 if none does."""
-    values: dict[str, Tensor] = {}
-    for slot in layout:
-        if slot.name not in weights:
-            continue
-        blocks = weights[slot.name].chunk(len(slot.keys))
-        for key, block in zip(slot.keys, blocks, strict=True):
-            values[key] = values[key] + block if key in values else block
-    zero = next(iter(weights.values())).new_zeros(())
-    return {p.key: values.get(p.key, zero) for p in cell.parameters}
+def _value(node: Node, values: Mapping[Node, Tensor], like: Tensor) -> Tensor:
+    if node.op == "constant":
+        return like.new_tensor(node.value)
+    return _FUNCTIONS[node.op](*[values[arg] for arg in node.args])
 
 
 class _Plan:
-    """A graph's nodes in three parts: once for all, for all steps at once, step by step."""
+    """A graph's nodes by when they are computed: before the loop over time, or in each step."""
 
     def __init__(self, graph: Graph):
         moving = graph.depends_on_state()
         nodes = graph.nodes()
+        self.leaves = {n.label: n for n in nodes if n.op == "parameter"}
+        self.before = [n for n in nodes if n not in moving and (n.op in OPS or n.op == "constant")]
+        self.each_step = [n for n in nodes if n in moving and n.op in OPS]
         timed: set[Node] = set(graph.inputs.values())
-        for node in nodes:
-            if node not in moving and any(arg in timed for arg in node.args):
+        for node in self.before:
+            if any(arg in timed for arg in node.args):
                 timed.add(node)
-        self.leaves = {node.label: node for node in nodes if node.op == "parameter"}
-        self.all_steps = [n for n in nodes if n.op in OPS and n in timed]
-        self.each_step = [n for n in nodes if n.op in OPS and n in moving]
-        self.fixed = [n for n in nodes if n.op in OPS and n not in timed and n not in moving]
-        self.constants = [n for n in nodes if n.op == "constant"]
         used = {arg for node in self.each_step for arg in node.args}
-        outputs = set(graph.updates.values())
-        self.sliced = [n for n in nodes if n in timed and n in used | outputs]
+        # a state that depends on nothing at all has no axes for time and batch yet
+        self.spread = [n for n in graph.updates.values() if n not in timed and n not in moving]
+        self.sliced = [n for n in nodes if n in timed and n in used]
+        self.sliced += [n for n in graph.updates.values() if n not in moving and n not in used]
 
 
 @lru_cache(maxsize=256)
@@ -105,117 +102,93 @@ def _plan(graph: Graph) -> _Plan:
     return _Plan(graph)
 
 
-def _valid(job: Job) -> Tensor | None:
-    """(T, B, 1): which steps count; None if all do."""
-    if job.lengths is None:
-        return None
-    x = job.inputs["x"] if "x" in job.inputs else next(iter(job.inputs.values()))
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    return (steps < job.lengths.to(x.device)).unsqueeze(-1)
+class _Direction:
+    """One layer in one direction: values known before the loop, and values that it records."""
+
+    def __init__(self, job: Job, layer: int, direction: int, inputs: Mapping[str, Tensor]):
+        self.graph = job.cell.graph
+        self.plan = _plan(self.graph)
+        self.reverse = direction == 1
+        self.packed = job.batch_sizes is not None
+        place = layer * job.num_directions + direction
+        self.initial = [state[place] for state in job.initial]
+        sequence = next(iter(inputs.values()))
+        self.lead = sequence.shape[:-1]
+        # the number of rows that reach each step
+        self.rows = (
+            [sequence.shape[1]] * sequence.shape[0]
+            if job.batch_sizes is None
+            else job.batch_sizes.tolist()
+        )
+        self.known = {self.graph.inputs[name]: value for name, value in inputs.items()}
+        for key, value in _parameters(job, layer, direction).items():
+            self.known[self.plan.leaves[key]] = value
+        for node in self.plan.before:
+            self.known[node] = _value(node, self.known, sequence)
+        for node in self.plan.spread:
+            self.known[node] = self._everywhere(node)
+        named = [self.graph.updates[self.graph.states[0].name]]
+        named += self.graph.equations.values() if job.trace else ()
+        self.recorded: dict[Node, list[Tensor]] = {n: [] for n in named if n not in self.known}
+
+    def loop(self) -> tuple[Tensor, ...]:
+        """Run over time; return the states after each row's last step."""
+        previous, updates = self.graph.previous.values(), self.graph.updates.values()
+        parts = [self._steps(self.known[node]) for node in self.plan.sliced]
+        order = range(len(self.rows))
+        now, states, ended = dict(self.known), [s[:0] for s in self.initial], []
+        for t in reversed(order) if self.reverse else order:
+            have, want = len(states[0]), self.rows[t]
+            if want > have:
+                starting = [s[have:want] for s in self.initial]
+                states = [torch.cat(both) for both in zip(states, starting, strict=True)]
+            elif want < have:
+                ended.append([s[want:] for s in states])
+                states = [s[:want] for s in states]
+            now.update(zip(self.plan.sliced, [part[t] for part in parts], strict=True))
+            now.update(zip(previous, states, strict=True))
+            for node in self.plan.each_step:
+                now[node] = _FUNCTIONS[node.op](*[now[arg] for arg in node.args])
+            states = [now[node] for node in updates]
+            for node, values in self.recorded.items():
+                values.append(now[node])
+        ended.append(states)
+        return tuple(torch.cat(rows) for rows in zip(*reversed(ended), strict=True))
+
+    def output(self) -> Tensor:
+        """The first state at every step."""
+        return self._over_time(self.graph.updates[self.graph.states[0].name])
+
+    def trace(self) -> Values:
+        """Every gate and state at every step."""
+        return {name: self._over_time(node) for name, node in self.graph.equations.items()}
+
+    def _steps(self, value: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(value, self.rows) if self.packed else value.unbind(0)
+
+    def _over_time(self, node: Node) -> Tensor:
+        if node not in self.recorded:
+            return self._everywhere(node)
+        values = self.recorded[node][:: -1 if self.reverse else 1]
+        return torch.cat(values) if self.packed else torch.stack(values)
+
+    def _everywhere(self, node: Node) -> Tensor:
+        """A value known before the loop, for every step and row."""
+        value = self.known[node]
+        return value.expand(*self.lead, value.shape[-1])
 
 
-def _direction(
-    job: Job, direction: int, inputs: Mapping[str, Tensor], valid: Tensor | None
-) -> Result:
-    graph = job.cell.graph
-    plan = _plan(graph)
-    values = _leaves(job, direction, inputs, plan)
-    for node in plan.fixed + plan.all_steps:
-        values[node] = _FUNCTIONS[node.op](*(values[arg] for arg in node.args))
-    states = tuple(state[direction] for state in job.initial)
-    steps = len(next(iter(inputs.values())))
-    recorded, final = _loop(job, plan, values, states, range(steps), valid, reverse=direction == 1)
-    trace = None
-    if job.trace:
-        trace = ({name: _over_time(name, graph, recorded, values, steps, states, valid)
-                  for name in graph.equations},)  # fmt: skip
-    output = graph.states[0].name
-    return Result(
-        output=_stacked(recorded[output], states[0], valid),
-        final=tuple(state.unsqueeze(0) for state in final),
-        trace=trace,
-    )
-
-
-def _leaves(
-    job: Job, direction: int, inputs: Mapping[str, Tensor], plan: _Plan
-) -> dict[Node, Tensor]:
-    graph = job.cell.graph
-    parameters = parameter_values(job.cell, job.layout, job.weights[direction])
-    values = {plan.leaves[key]: value for key, value in parameters.items()}
-    values |= {node: inputs[name] for name, node in graph.inputs.items()}
-    like = next(iter(inputs.values()))
-    return values | {node: like.new_tensor(node.value) for node in plan.constants}
-
-
-def _loop(
-    job: Job,
-    plan: _Plan,
-    values: dict[Node, Tensor],
-    states: tuple[Tensor, ...],
-    steps: range,
-    valid: Tensor | None,
-    *,
-    reverse: bool,
-) -> tuple[dict[str, list[Tensor]], tuple[Tensor, ...]]:
-    """The loop over time: every value that depends on the state, by name and step."""
-    graph = job.cell.graph
-    wanted = [n for n, node in graph.equations.items() if job.trace and node not in values]
-    recorded: dict[str, list[Tensor]] = {name: [] for name in {graph.states[0].name, *wanted}}
-    sliced = {node: values[node].unbind(0) for node in plan.sliced}
-    shortest = int(job.lengths.min()) if job.lengths is not None and len(job.lengths) else 0
-    previous, updates = list(graph.previous.values()), list(graph.updates.values())
-    for t in reversed(steps) if reverse else steps:
-        now = values | {node: parts[t] for node, parts in sliced.items()}
-        now.update(zip(previous, states, strict=True))
-        for node in plan.each_step:
-            now[node] = _FUNCTIONS[node.op](*[now[arg] for arg in node.args])
-        new = tuple(now[node] for node in updates)
-        for name, parts in recorded.items():
-            parts.append(now[graph.equations[name]])
-        if valid is not None and t >= shortest:
-            new = tuple(torch.where(valid[t], n, s) for n, s in zip(new, states, strict=True))
-        states = new
-    if reverse:
-        for parts in recorded.values():
-            parts.reverse()
-    return recorded, states
-
-
-def _stacked(parts: list[Tensor], like: Tensor, valid: Tensor | None) -> Tensor:
-    """(T, B, n) from the steps, 0 where a row has ended."""
-    if not parts:
-        return like.new_zeros((0, *like.shape))
-    whole = torch.stack(parts)
-    return whole if valid is None else whole.masked_fill(~valid, 0)
-
-
-def _over_time(
-    name: str,
-    graph: Graph,
-    recorded: Mapping[str, list[Tensor]],
-    values: Mapping[Node, Tensor],
-    steps: int,
-    states: tuple[Tensor, ...],
-    valid: Tensor | None,
-) -> Tensor:
-    """A named value for all steps, (T, B, n)."""
-    node = graph.equations[name]
-    if node not in values:
-        return _stacked(recorded[name], states[0], valid)
-    known = values[node]
-    if known.dim() < 3:
-        known = known.expand(steps, states[0].shape[0], known.shape[-1])
-    return known if valid is None else known.masked_fill(~valid, 0)
-
-
-def _needed(roots: Iterable[Node], known: Mapping[Node, Tensor]) -> list[Node]:
-    """The nodes to compute for `roots`, operands first, stopping at what is known."""
-    wanted: set[Node] = set()
-    stack = [node for node in roots if node not in known]
-    while stack:
-        node = stack.pop()
-        if node not in wanted:
-            wanted.add(node)
-            stack += [arg for arg in node.args if arg not in known]
-    return [node for node in sort(wanted) if node in wanted]
+def _parameters(job: Job, layer: int, direction: int) -> Values:
+    """The value of each parameter symbol: the sum of the blocks that hold it, 0 if none does."""
+    stored = job.stored(layer, direction)
+    like = job.sequence
+    values: Values = {}
+    for slot in job.layout:
+        blocks = stored[slot.name].chunk(len(slot.keys))
+        for key, block in zip(slot.keys, blocks, strict=True):
+            values[key] = values[key] + block if key in values else block
+    for parameter in job.cell.parameters:
+        if parameter.key not in values:
+            shape = [job.sizes[n] if isinstance(n, str) else n for n in parameter.shape]
+            values[parameter.key] = like.new_zeros(shape)
+    return values

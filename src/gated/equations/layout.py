@@ -6,9 +6,10 @@ matrices in `weight_ih`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gated.equations.graph import Graph, Parameter, Size
+from gated.errors import CellError
 
 _STORED_AS = {"W": "weight_ih", "U": "weight_hh", "b": "bias"}
 
@@ -35,13 +36,22 @@ def layout(graph: Graph, *, pytorch: bool = False) -> tuple[Slot, ...]:
     With `pytorch=True` names and number are those of `torch.nn`'s layers: two biases, whose sum is
     b unless the equations name the second one, and `weight_hr` for the projection.
 
+    Raises:
+        CellError: two parameters would be stored under one name.
+
     Example:
         >>> from gated.cells import cell
         >>> [slot.name for slot in layout(cell("lstm").graph, pytorch=True)]
         ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh']
     """
     slots = [slot for family in graph.families.values() for slot in _slots(family)]
-    return tuple(_as_pytorch(slots)) if pytorch else tuple(slots)
+    if pytorch:
+        return _as_pytorch({slot.name: slot for slot in slots})
+    names = [slot.name for slot in slots]
+    for name in names:
+        if names.count(name) > 1:
+            raise CellError(f"{graph.cell}: two parameters would be stored as {name}; rename one")
+    return tuple(slots)
 
 
 def _slots(family: tuple[Parameter, ...]) -> list[Slot]:
@@ -52,17 +62,16 @@ def _slots(family: tuple[Parameter, ...]) -> list[Slot]:
     return [Slot(p.key.replace(".", "_"), (p.key,), p.shape, bias) for p in family]
 
 
-def _as_pytorch(slots: list[Slot]) -> list[Slot]:
-    second = {key for slot in slots if slot.name == "b_h" for key in slot.keys}
-    result = []
-    for slot in slots:
-        if slot.name == "bias":
-            own = [f"b_h{key.removeprefix('b')}" for key in slot.keys]
-            both = tuple(n if n in second else k for k, n in zip(slot.keys, own, strict=True))
-            result.append(Slot("bias_ih", slot.keys, slot.block, bias=True))
-            result.append(Slot("bias_hh", both, slot.block, bias=True))
-        elif slot.name == "R":
-            result.append(Slot("weight_hr", slot.keys, slot.block))
-        elif slot.name != "b_h":
-            result.append(slot)
-    return result
+def _as_pytorch(slots: dict[str, Slot]) -> tuple[Slot, ...]:
+    """In the order in which PyTorch's operators take them, whatever that of the equations."""
+    bias = slots["bias"]
+    second = slots["b_h"].keys if "b_h" in slots else ()
+    own = [f"b_h{key.removeprefix('b')}" for key in bias.keys]
+    both = tuple(n if n in second else k for k, n in zip(bias.keys, own, strict=True))
+    result = (
+        slots["weight_ih"],
+        slots["weight_hh"],
+        Slot("bias_ih", bias.keys, bias.block, bias=True),
+        Slot("bias_hh", both, bias.block, bias=True),
+    )
+    return (*result, replace(slots["R"], name="weight_hr")) if "R" in slots else result

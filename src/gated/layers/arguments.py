@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
+from gated.equations import Cell
 from gated.errors import OptionError, ShapeError
 
 
@@ -15,13 +17,67 @@ class ArgumentTypeError(ShapeError, TypeError):
     """An argument is not a tensor, or not of a floating type."""
 
 
+class OptionTypeError(OptionError, TypeError):
+    """A constructor's argument has the wrong type."""
+
+
+def check_inputs(
+    x: Any, extra: Mapping[str, Any], sizes: Mapping[str, int], like: Tensor, cell: str
+) -> dict[str, Any]:
+    """The inputs by name, each (..., its size) with two or three axes, alike but for the last.
+
+    The first input is the sequence, which callers pass by position.
+    """
+    first, *others = sizes
+    check_input(first, x, sizes[first], like, cell)
+    if x.dim() not in (2, 3):
+        raise ShapeError(
+            f"{cell}: {first} has shape {tuple(x.shape)}, expected three axes, or two if unbatched"
+        )
+    if not others and not extra:
+        return {first: x}
+    for wrong in sorted({*extra} ^ {*others}):
+        problem = "is missing" if wrong in others else "is not an input of this cell"
+        raise ShapeError(f"{cell}: {wrong} {problem}; expected {', '.join(sizes)}")
+    for name in others:
+        check_input(name, extra[name], sizes[name], like, cell)
+        if extra[name].shape[:-1] != x.shape[:-1]:
+            raise ShapeError(
+                f"{cell}: {name} has shape {tuple(extra[name].shape)}, {first} has "
+                f"{tuple(x.shape)}: all axes but the last must agree"
+            )
+    return {first: x, **extra}
+
+
+def check_packed(
+    x: PackedSequence,
+    lengths: object,
+    extra: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    like: Tensor,
+    cell: str,
+) -> dict[str, Tensor]:
+    """The data of a PackedSequence, which carries its lengths and one input alone."""
+    if lengths is not None or extra or len(sizes) > 1:
+        raise ShapeError(
+            f"{cell}: a PackedSequence has its lengths in itself and carries "
+            f"{next(iter(sizes))} alone; pass padded tensors with lengths= instead"
+        )
+    ((name, size),) = sizes.items()
+    check_input(f"{name}.data", x.data, size, like, cell)
+    if x.data.dim() != 2:
+        raise ShapeError(f"{cell}: {name}.data has shape {tuple(x.data.shape)}, expected two axes")
+    data: Tensor = x.data
+    return {name: data}
+
+
 def check_input(name: str, value: Any, size: int, like: Tensor, cell: str) -> None:
-    """An input must be (..., size) of the weights' dtype and device, with two or three axes."""
+    """An input must be (..., size), of the weights' dtype and device."""
     if not isinstance(value, Tensor):
         got = type(value).__name__
         raise ArgumentTypeError(f"{cell}: {name} is {got}, expected a torch.Tensor")
-    if value.dtype != like.dtype and not _autocast(value):
-        kind = ArgumentTypeError if not value.is_floating_point() else ShapeError
+    if value.dtype != like.dtype and autocast_type(value) is None:
+        kind = ShapeError if value.is_floating_point() else ArgumentTypeError
         raise kind(
             f"{cell}: {name} has dtype {value.dtype}, the weights have {like.dtype}; convert one "
             f"with .to()"
@@ -31,20 +87,33 @@ def check_input(name: str, value: Any, size: int, like: Tensor, cell: str) -> No
             f"{cell}: {name} is on {value.device}, the weights are on {like.device}; move one "
             f"with .to()"
         )
-    if value.dim() not in (2, 3):
+    if value.dim() == 0 or value.shape[-1] != size:
         raise ShapeError(
-            f"{cell}: {name} has shape {tuple(value.shape)}, expected three axes, or two if "
-            f"unbatched"
-        )
-    if value.shape[-1] != size:
-        raise ShapeError(
-            f"{cell}: {name} has shape {tuple(value.shape)}, the weights expect {size} features in "
-            f"the last axis; set input_size={value.shape[-1]} or pass {size} features"
+            f"{cell}: {name} has shape {tuple(value.shape)}, expected {size} features in the last "
+            f"axis; pass {size} features, or build the layer for what you have"
         )
 
 
-def _autocast(value: Tensor) -> bool:
-    return value.is_floating_point() and torch.is_autocast_enabled(value.device.type)
+def autocast_type(value: Tensor) -> torch.dtype | None:
+    """The type in which autocast computes with a tensor, None where it leaves it alone."""
+    device = value.device.type
+    if not torch.is_autocast_enabled(device):
+        return None
+    eligible = value.is_floating_point() and value.dtype != torch.float64
+    return torch.get_autocast_dtype(device) if eligible else None
+
+
+def check_step(values: Mapping[str, Any], cell: str) -> None:
+    """The inputs of one step have no axis for time."""
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            got = type(value).__name__
+            raise ArgumentTypeError(f"{cell}: {name} is {got}, expected a torch.Tensor")
+        if value.dim() not in (1, 2):
+            raise ShapeError(
+                f"{cell}: {name} has shape {tuple(value.shape)}, one step has (B, features), or "
+                f"(features,) if unbatched"
+            )
 
 
 def check_state(name: str, value: Any, shape: tuple[int, ...], like: Tensor, cell: str) -> None:
@@ -53,12 +122,12 @@ def check_state(name: str, value: Any, shape: tuple[int, ...], like: Tensor, cel
         raise ArgumentTypeError(
             f"{cell}: {name}0 is {type(value).__name__}, expected a torch.Tensor"
         )
-    if tuple(value.shape) != shape:
+    if value.shape != shape:
         raise ShapeError(
             f"{cell}: {name}0 has shape {tuple(value.shape)}, expected {shape}: "
             f"(layers x directions, batch, size), without the batch axis for unbatched input"
         )
-    if value.dtype != like.dtype and not _autocast(like):
+    if value.dtype != like.dtype and autocast_type(value) is None:
         raise ShapeError(f"{cell}: {name}0 has dtype {value.dtype}, the input has {like.dtype}")
     if value.device != like.device:
         raise ShapeError(f"{cell}: {name}0 is on {value.device}, the input is on {like.device}")
@@ -100,7 +169,8 @@ def as_lengths(lengths: Any, batch: int, steps: int, cell: str) -> Tensor:
             f"{cell}: lengths[{index}] is {lengths[index].item()}, expected an integer from 0 to "
             f"T = {steps}"
         )
-    return lengths.long()
+    whole: Tensor = lengths.long()
+    return whole
 
 
 def check_size(name: str, value: Any, least: int = 1) -> int:
@@ -110,10 +180,6 @@ def check_size(name: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise OptionError(f"{name} is {value}, expected at least {least}")
     return value
-
-
-class OptionTypeError(OptionError, TypeError):
-    """A constructor's argument has the wrong type."""
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -132,3 +198,50 @@ def check_probability(name: str, value: Any) -> float:
     if not 0 <= value <= 1:
         raise OptionError(f"{name} is {value}, expected a probability from 0 to 1")
     return float(value)
+
+
+def check_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
+    """Weights must be of a floating type."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise OptionTypeError(f"dtype is {dtype}, expected a floating type such as torch.float32")
+    return dtype
+
+
+def check_sizes(cell: Cell, sizes: Mapping[str, Any]) -> dict[str, int]:
+    """The values of a cell's own letters: each given, none too many."""
+    letters = [letter for letter in cell.graph.letters if letter not in ("D", "H")]
+    for letter in sorted({*letters} ^ {*sizes}):
+        problem = "is missing" if letter in letters else "means nothing"
+        raise OptionError(
+            f"{cell.name}: size {letter} {problem}; the cell's own sizes are "
+            f"{', '.join(letters) or 'none'}"
+        )
+    return {letter: check_size(letter, sizes[letter]) for letter in letters}
+
+
+# the names that a call of a layer uses for itself
+_TAKEN = ("x", "hx", "lengths", "trace")
+
+
+def check_callable(cell: Cell) -> None:
+    """A layer passes the first input by position, and the others by names that must be free."""
+    if not cell.graph.inputs:
+        raise OptionError(f"{cell.name} has no input: a layer needs a sequence to run over")
+    for name in list(cell.graph.inputs)[1:]:
+        if name in _TAKEN:
+            raise OptionError(
+                f"{cell.name}: input {name} cannot be passed by name, a layer's call has an "
+                f"argument {name} already; rename it"
+            )
+
+
+def check_stackable(cell: Cell) -> None:
+    """Layers above the first see another D, which only the sequence may have."""
+    sizes = dict(list(cell.graph.input_sizes.items())[1:])
+    sizes |= {state.name: state.size for state in cell.states}
+    for name, size in sizes.items():
+        if size == "D":
+            raise OptionError(
+                f"{cell.name}: {name} has the size of the input, which only the first layer sees; "
+                f"use num_layers=1"
+            )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from gated import engines
 from gated.cells import cell as find_cell
@@ -17,8 +17,9 @@ from gated.engines import Choice, Job
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.layout import layout
-from gated.errors import OptionError, ShapeError
+from gated.errors import OptionError
 from gated.layers import arguments
+from gated.layers.ragged import Ragged
 from gated.layers.trace import Trace
 
 States = Tensor | tuple[Tensor, ...]
@@ -49,8 +50,8 @@ class Recurrent(nn.Module):
     further symbols under their own letters.
 
     Raises:
-        OptionError: an argument makes no sense.
-        CellError: there is no such cell, or a size it names is missing.
+        OptionError: an argument makes no sense, or a size that the cell names is missing.
+        CellError: there is no such cell.
 
     Example:
         >>> import torch, gated
@@ -86,56 +87,43 @@ class Recurrent(nn.Module):
         self.dropout = arguments.check_probability("dropout", dropout)
         self.bidirectional = arguments.check_flag("bidirectional", bidirectional)
         self.engine = engines.check_name(engine)
-        self.sizes = {k: arguments.check_size(k, v) for k, v in sizes.items()}
+        self.sizes = arguments.check_sizes(self.cell, sizes)
         if self.dropout and self.num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} drops outputs between layers, and there is one layer: use "
                 f"num_layers > 1",
                 stacklevel=2,
             )
-        self._set_up()
-        for index, suffix in self._places():
-            for slot in self._layout:
-                shape = slot.shape(self._known_sizes(index))
-                self.register_parameter(
-                    slot.name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                )
+        arguments.check_callable(self.cell)
+        self._register(device, arguments.check_dtype(dtype))
         self.reset_parameters()
 
-    def _set_up(self) -> None:
-        """What follows from the options and is not saved with the weights."""
+    def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Derive from cell and sizes what every call needs, and make room for the parameters."""
         graph = self.cell.graph
-        letters = [letter for letter in graph.letters if letter not in ("D", "H")]
-        for letter in {*letters, *self.sizes}:
-            if letter not in self.sizes or letter not in letters:
-                problem = "is missing" if letter in letters else "means nothing"
-                raise OptionError(
-                    f"{self.cell.name}: size {letter} {problem}; the cell's own sizes are "
-                    f"{', '.join(letters) or 'none'}"
-                )
-        self._is_pytorch = operator(graph) is not None
-        slots = layout(graph, pytorch=self._is_pytorch)
+        self._letters = {"D": self.input_size, "H": self.hidden_size, **self.sizes}
+        self._inputs = {name: self._units(size) for name, size in graph.input_sizes.items()}
+        self._first = next(iter(self._inputs))
+        self._states = {state.name: self._units(state.size) for state in graph.states}
+        # where all states start alike, a call without hx makes one tensor for all
+        starts = {(self._states[state.name], state.initial) for state in graph.states}
+        self._start = starts.pop() if len(starts) == 1 else None
+        width = self.num_directions * self._units(graph.states[0].size)
+        if self.num_layers > 1 and width != self.input_size:
+            arguments.check_stackable(self.cell)
+        slots = layout(graph, pytorch=operator(graph) is not None)
         self._layout = tuple(slot for slot in slots if self.bias or not slot.bias)
-        self._state_sizes = tuple(self._length(state.size) for state in graph.states)
-        self._extra = tuple(name for name in graph.inputs if name != "x")
-        for name in self._extra:
-            if graph.input_sizes[name] == "D" and self.num_layers > 1:
-                raise OptionError(
-                    f"{self.cell.name}: input {name} has the size of x, which only the first layer "
-                    f"sees; use num_layers=1"
-                )
+        self._names: list[str] = []
+        for index in range(self.num_layers):
+            letters = {**self._letters, "D": width if index else self.input_size}
+            for end in ("", "_reverse")[: self.num_directions]:
+                for slot in self._layout:
+                    empty = torch.empty(slot.shape(letters), device=device, dtype=dtype)
+                    self._names.append(f"{slot.name}_l{index}{end}")
+                    self.register_parameter(self._names[-1], nn.Parameter(empty))
 
-    def _length(self, size: str | int) -> int:
-        return self._known_sizes(0)[size] if isinstance(size, str) else size
-
-    def _known_sizes(self, index: int) -> dict[str, int]:
-        below = self.input_size if index == 0 else self._state_sizes[0] * self.num_directions
-        return {"D": below, "H": self.hidden_size, **self.sizes}
-
-    def _places(self) -> list[tuple[int, str]]:
-        """Each layer and direction: the layer's index and the suffix of its parameters' names."""
-        ends = ("", "_reverse")[: self.num_directions]
-        return [(k, f"_l{k}{end}") for k in range(self.num_layers) for end in ends]
+    def _units(self, size: str | int) -> int:
+        return self._letters[size] if isinstance(size, str) else size
 
     @property
     def num_directions(self) -> int:
@@ -143,9 +131,10 @@ class Recurrent(nn.Module):
         return 2 if self.bidirectional else 1
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction, as in `torch.nn`."""
-        return [[getattr(self, s.name + end) for s in self._layout] for _, end in self._places()]
+        weights, each = self._weights(), len(self._layout)
+        return [weights[start : start + each] for start in range(0, len(weights), each)]
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as `torch.nn` does."""
@@ -161,7 +150,7 @@ class Recurrent(nn.Module):
         x: Tensor | PackedSequence,
         hx: States | None = None,
         *,
-        lengths: Tensor | list[int] | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
         trace: bool = False,
         **inputs: Tensor,
     ) -> Any:
@@ -185,21 +174,25 @@ class Recurrent(nn.Module):
             ShapeError: a tensor does not fit; the message says which and what is expected.
             EngineError: the engine asked for by name cannot do this.
         """
+        job, ragged, initial = self._prepare(x, hx, lengths, trace, inputs)
+        output, final, traced = engines.run(job, self.engine)
+        if ragged is not None:
+            final = ragged.restore(final, initial)
+        shown: Tensor | PackedSequence
         if isinstance(x, PackedSequence):
-            return self._forward_packed(x, hx, lengths, trace, inputs)
-        values = self._inputs(x, inputs)
-        batched = x.dim() == 3
-        if not batched:
-            values = {name: value.unsqueeze(1) for name, value in values.items()}
-        elif self.batch_first:
-            values = {name: value.transpose(0, 1) for name, value in values.items()}
-        steps, batch = values["x"].shape[:2]
-        states = self._initial(hx, batch, values["x"], batched)
-        if lengths is not None:
-            lengths = arguments.as_lengths(lengths, batch, steps, self.cell.name)
-        job = self._job(values, states, lengths=lengths, trace=trace)
-        output, final, traced = self._run(job, states)
-        return self._shaped(output, final, traced, batched)
+            shown = PackedSequence(output, *x[1:])
+        else:
+            shown = self._leave(output, x, ragged)
+            if x.dim() == 2:
+                final = tuple(state.squeeze(1) for state in final)
+        states = final if len(final) > 1 else final[0]
+        if not trace:
+            return shown, states
+        layers = [
+            [{n: self._leave(v, x, ragged) for n, v in run.items()} for run in runs]
+            for runs in traced
+        ]
+        return shown, states, Trace(layers)
 
     def step(self, x: Tensor, state: States | None = None, **inputs: Tensor) -> tuple[Tensor, Any]:
         """One step of a stream: `output, state = layer.step(x_t, state)`.
@@ -214,182 +207,128 @@ class Recurrent(nn.Module):
 
         Raises:
             OptionError: the layer is bidirectional, so it needs the end before the start.
+            ShapeError: a tensor does not fit.
         """
         if self.bidirectional:
             raise OptionError(
                 "step() cannot run a bidirectional layer: its second direction starts at the end "
                 "of the sequence, which a stream does not have; use bidirectional=False"
             )
+        arguments.check_step({"x": x, **inputs}, self.cell.name)
         axis = 1 if self.batch_first and x.dim() == 2 else 0
         values = {name: value.unsqueeze(axis) for name, value in inputs.items()}
         output, state = self(x.unsqueeze(axis), state, **values)
         return output.squeeze(axis), state
 
     def choice(
-        self, x: Tensor, hx: States | None = None, *, trace: bool = False, **inputs: Tensor
+        self,
+        x: Tensor | PackedSequence,
+        hx: States | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        trace: bool = False,
+        **inputs: Tensor,
     ) -> Choice:
-        """The engine that would run this call, and why.
+        """The engine that would run this call, and why; arguments as in a call.
 
         Example:
             >>> import torch, gated
             >>> gated.LSTM(3, 4).choice(torch.randn(5, 2, 3), trace=True).engine
             'reference'
         """
-        values = self._inputs(x, inputs)
+        job, _, _ = self._prepare(x, hx, lengths, trace, inputs)
+        return engines.choose(job, self.engine)
+
+    def _prepare(
+        self,
+        x: Tensor | PackedSequence,
+        hx: States | None,
+        lengths: Tensor | Sequence[int] | None,
+        trace: bool,
+        inputs: Mapping[str, Tensor],
+    ) -> tuple[Job, Ragged | None, tuple[Tensor, ...]]:
+        """The checked job, how its rows were packed, and the initial states in the rows' order."""
+        weights = self._weights()
+        values, ragged, batch = self._enter(x, lengths, inputs, weights[0])
+        sequence = values[self._first]
+        batched = isinstance(x, PackedSequence) or x.dim() == 3
+        initial = self._initial(hx, batch, batched, sequence)
+        cast = arguments.autocast_type(sequence)
+        if cast is not None:
+            values = {name: value.to(cast) for name, value in values.items()}
+            weights = [weight.to(cast) for weight in weights]
+            initial = tuple(state.to(cast) for state in initial)
+        job = Job(
+            self.cell, self._layout, self._letters, self.num_layers,
+            2 if self.bidirectional else 1,
+            weights, values,
+            initial if ragged is None else ragged.sort(initial),
+            None if ragged is None else ragged.batch_sizes,
+            self.dropout, self.training, trace,
+        )  # fmt: skip
+        return job, ragged, initial
+
+    def _weights(self) -> list[Tensor]:
+        """The parameters in the order of their names."""
+        own: Mapping[str, Any] = self._parameters
+        try:  # the short way
+            return [own[name] for name in self._names]
+        except KeyError:  # pruned, or parametrised
+            return [getattr(self, name) for name in self._names]
+
+    def _enter(
+        self,
+        x: Tensor | PackedSequence,
+        lengths: Tensor | Sequence[int] | None,
+        inputs: Mapping[str, Tensor],
+        like: Tensor,
+    ) -> tuple[dict[str, Tensor], Ragged | None, int]:
+        """The inputs as an engine takes them, how rows were packed, and the number of rows."""
+        name = self.cell.name
+        if isinstance(x, PackedSequence):
+            values = arguments.check_packed(x, lengths, inputs, self._inputs, like, name)
+            ragged = Ragged.from_packed(x)
+            return values, ragged, ragged.batch
+        values = arguments.check_inputs(x, inputs, self._inputs, like, name)
         if x.dim() == 2:
             values = {name: value.unsqueeze(1) for name, value in values.items()}
         elif self.batch_first:
             values = {name: value.transpose(0, 1) for name, value in values.items()}
-        states = self._initial(hx, values["x"].shape[1], values["x"], x.dim() == 3)
-        job = self._job(values, states, trace=trace)
-        return engines.choose(job, self.engine)
+        steps, batch, _ = values[self._first].shape
+        if lengths is None:
+            return values, None, batch
+        lengths = arguments.as_lengths(lengths, batch, steps, name)
+        if bool((lengths == steps).all()):
+            return values, None, batch
+        ragged = Ragged.from_lengths(lengths, steps, x.device)
+        return {name: ragged.pack(value) for name, value in values.items()}, ragged, batch
 
-    def _inputs(self, x: Tensor, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        like = next(self.parameters())
-        name = self.cell.name
-        arguments.check_input("x", x, self.input_size, like, name)
-        if inputs or self._extra:
-            for wrong in {*inputs} ^ {*self._extra}:
-                problem = "is missing" if wrong in self._extra else "is not an input of this cell"
-                raise ShapeError(f"{name}: {wrong} {problem}; expected x, {', '.join(self._extra)}")
-        for key in self._extra:
-            size = self._length(self.cell.graph.input_sizes[key])
-            arguments.check_input(key, inputs[key], size, like, name)
-            if inputs[key].shape[:-1] != x.shape[:-1]:
-                raise ShapeError(
-                    f"{name}: {key} has shape {tuple(inputs[key].shape)}, x has {tuple(x.shape)}: "
-                    f"all axes but the last must agree"
-                )
-        return {"x": x, **inputs}
+    def _leave(self, value: Tensor, x: Tensor | PackedSequence, ragged: Ragged | None) -> Tensor:
+        """What an engine returned, laid out as the caller's input is."""
+        if ragged is not None:
+            value = ragged.unpack(value)
+        if not isinstance(x, PackedSequence) and x.dim() == 2:
+            return value.squeeze(1)
+        return value.transpose(0, 1) if self.batch_first else value
 
     def _initial(
-        self, hx: States | None, batch: int, like: Tensor, batched: bool
+        self, hx: States | None, batch: int, batched: bool, like: Tensor
     ) -> tuple[Tensor, ...]:
         """The initial states, each (L*S, B, n)."""
-        rows = self.num_layers * self.num_directions
-        declared = self.cell.states
-        if hx is None:
-            return tuple(
-                like.new_full((rows, batch, size), state.initial)
-                for state, size in zip(declared, self._state_sizes, strict=True)
-            )
-        states = arguments.as_states(hx, [state.name for state in declared], self.cell.name)
-        for state, size, value in zip(declared, self._state_sizes, states, strict=True):
-            shape = (rows, batch, size) if batched else (rows, size)
-            arguments.check_state(state.name, value, shape, like, self.cell.name)
-        return states if batched else tuple(state.unsqueeze(1) for state in states)
-
-    def _job(self, values: dict[str, Tensor], states: tuple[Tensor, ...], **options: Any) -> Job:
-        """The first layer's job; `_run` derives those of the layers above."""
-        return Job(self.cell, self._layout, (), values, states, training=self.training, **options)
-
-    def _weights(self, index: int, cast: torch.dtype | None) -> tuple[dict[str, Tensor], ...]:
-        ends = ("", "_reverse")[: self.num_directions]
-        found = tuple(
-            {slot.name: getattr(self, f"{slot.name}_l{index}{end}") for slot in self._layout}
-            for end in ends
+        rows = self.num_layers * (2 if self.bidirectional else 1)
+        if hx is None and self._start is not None:
+            size, value = self._start
+            return (like.new_full((rows, batch, size), value),) * len(self._states)
+        if hx is not None:
+            states = arguments.as_states(hx, list(self._states), self.cell.name)
+            for value, (name, size) in zip(states, self._states.items(), strict=True):
+                shape = (rows, batch, size) if batched else (rows, size)
+                arguments.check_state(name, value, shape, like, self.cell.name)
+            return states if batched else tuple(state.unsqueeze(1) for state in states)
+        return tuple(
+            like.new_full((rows, batch, self._states[state.name]), state.initial)
+            for state in self.cell.states
         )
-        if cast is None:
-            return found
-        return tuple({k: w.to(cast) for k, w in weights.items()} for weights in found)
-
-    def _run(
-        self, job: Job, states: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...], list[Any]]:
-        """Every layer in turn; under autocast all in its type, inside which it is off."""
-        device = job.inputs["x"].device.type
-        if not torch.is_autocast_enabled(device):
-            return self._stack(job, states, None)
-        cast = torch.get_autocast_dtype(device)
-        values = {name: value.to(cast) for name, value in job.inputs.items()}
-        job = Job(**{**vars(job), "inputs": values})
-        with torch.autocast(device, enabled=False):
-            return self._stack(job, tuple(state.to(cast) for state in states), cast)
-
-    def _stack(
-        self, job: Job, states: tuple[Tensor, ...], cast: torch.dtype | None
-    ) -> tuple[Tensor, tuple[Tensor, ...], list[Any]]:
-        width = self.num_directions
-        values, finals, traced = dict(job.inputs), [], []
-        for index in range(self.num_layers):
-            if index and self.dropout and self.training:
-                values["x"] = nn.functional.dropout(values["x"], self.dropout, training=True)
-            layer = Job(
-                job.cell,
-                job.layout,
-                self._weights(index, cast),
-                values,
-                states if self.num_layers == 1
-                else tuple(state[index * width : (index + 1) * width] for state in states),
-                job.lengths,
-                job.batch_sizes,
-                job.trace,
-                job.training,
-            )  # fmt: skip
-            result = engines.run(layer, self.engine)
-            values = {**values, "x": result.output}
-            finals.append(result.final)
-            traced.append(list(result.trace or ()))
-        final = finals[0] if len(finals) == 1 else tuple(map(torch.cat, zip(*finals, strict=True)))
-        return values["x"], final, traced
-
-    def _shaped(
-        self, output: Tensor, final: tuple[Tensor, ...], traced: list[Any], batched: bool
-    ) -> Any:
-        """Outputs, states and trace in the layout that the caller's input had."""
-
-        def laid_out(value: Tensor) -> Tensor:
-            if not batched:
-                return value.squeeze(1)
-            return value.transpose(0, 1) if self.batch_first else value
-
-        states = final if batched else tuple(state.squeeze(1) for state in final)
-        hx = states[0] if len(states) == 1 else states
-        if not traced[0]:
-            return laid_out(output), hx
-        layers = [[{n: laid_out(v) for n, v in run.items()} for run in runs] for runs in traced]
-        return laid_out(output), hx, Trace(layers)
-
-    def _forward_packed(
-        self,
-        x: PackedSequence,
-        hx: States | None,
-        lengths: object,
-        trace: bool,
-        inputs: Mapping[str, Tensor],
-    ) -> Any:
-        """Run on a PackedSequence and return one."""
-        if lengths is not None or inputs:
-            raise ShapeError(
-                f"{self.cell.name}: a PackedSequence has its lengths in itself and carries x "
-                f"alone; pass padded tensors with lengths= instead"
-            )
-        arguments.check_input(
-            "x.data", x.data, self.input_size, next(self.parameters()), self.cell.name
-        )
-        batch = int(x.batch_sizes[0])
-        states = self._initial(hx, batch, x.data, batched=True)
-        if x.sorted_indices is not None and hx is not None:
-            states = tuple(state.index_select(1, x.sorted_indices) for state in states)
-        job = self._job({"x": x.data}, states, batch_sizes=x.batch_sizes, trace=trace)
-        if engines.supports_packed(job, self.engine):
-            data, final, traced = self._run(job, states)
-        else:
-            padded, sizes = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))
-            job = self._job({"x": padded}, states, lengths=sizes, trace=trace)
-            output, final, traced = self._run(job, states)
-            data = pack_padded_sequence(output, sizes).data
-        if x.unsorted_indices is not None:
-            final = tuple(state.index_select(1, x.unsorted_indices) for state in final)
-            traced = [
-                [{n: v.index_select(1, x.unsorted_indices) for n, v in run.items()} for run in runs]
-                for runs in traced
-            ]
-        packed = PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        hx = final[0] if len(final) == 1 else final
-        if not trace:
-            return packed, hx
-        return packed, hx, Trace(traced)
 
     def extra_repr(self) -> str:
         """The options that differ from their defaults."""
