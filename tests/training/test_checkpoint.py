@@ -1,6 +1,7 @@
 """Models and states on disk: what comes back, and what damage gets (FAULTS rows 25 to 28, 31)."""
 
 import errno
+import fcntl
 import json
 import os
 import pickle
@@ -294,6 +295,14 @@ def test_strays_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".state-000001.safetensors.123.writing").write_bytes(b"half")
     assert load_state(tmp_path)["turn"] == 1
     assert os.listdir(tmp_path) == ["state-000000.safetensors"]
+
+
+def test_the_file_of_a_living_writer_is_no_stray(tmp_path: Path) -> None:
+    stray = tmp_path / ".state-000001.safetensors.123.writing"
+    with stray.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert load_state(tmp_path) is None
+        assert stray.exists()
 
 
 def test_the_last_two_states_are_kept(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,24 +73,46 @@ def sweep(directory: Path) -> list[str]:
     """Remove the half-written files that killed writers left behind; return their names."""
     removed = []
     for stray in directory.glob(f".*{_STRAY}"):
-        with suppress(OSError), lock(stray) as free:
+        with suppress(OSError), _locked(stray) as free:
             if free:
                 stray.unlink()
                 removed.append(stray.name)
     return sorted(removed)
 
 
+def hold(path: Path) -> int:
+    """Lock a file, made if absent, for as long as the descriptor that is returned stays open.
+
+    Raises CheckpointError when another process holds it (the message names it), or the disk fails.
+    """
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    if not _take(descriptor):
+        holder = os.read(descriptor, 100).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise CheckpointError(
+            f"another training ({holder or 'of unknown process'}) is using {path.parent}; "
+            "wait for it, stop it, or choose another directory"
+        )
+    # The name of the holder is a courtesy: on a full disk the lock holds without it.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+    return descriptor
+
+
 @contextmanager
-def lock(path: Path) -> Iterator[bool]:
+def _locked(path: Path) -> Iterator[bool]:
     """Hold the file's lock while the block runs; gives False when someone else holds it."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        yield take_lock(descriptor)
+        yield _take(descriptor)
     finally:
         os.close(descriptor)
 
 
-def take_lock(descriptor: int) -> bool:
+def _take(descriptor: int) -> bool:
     """Take the lock of an open file without waiting; False when someone else holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

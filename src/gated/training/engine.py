@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class Learner(Protocol):
     """What a task hands to the loop."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """The module that is trained."""
 
     def __len__(self) -> int:
         """How many training examples there are."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +13,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from gated.errors import CheckpointError
-from gated.training.atomic import disk_errors, sweep, take_lock, write_atomically
+from gated.training.atomic import disk_errors, hold, sweep, write_atomically
 from gated.training.checkpoint import MODEL, load_model, load_state, save_model, save_state
 from gated.training.environment import environment
 from gated.training.record import (
@@ -79,7 +77,7 @@ class RunDirectory:
         run = cls(path)
         resolved = jsonable(config)
         run._refuse_foreign()
-        run._take_lock()
+        run._lock = hold(run.path / _LOCK)
         try:
             run._make_room(overwrite)
             run._begin(resolved)
@@ -100,7 +98,7 @@ class RunDirectory:
         if not run.path.is_dir():
             raise CheckpointError(f"there is no run in {run.path} to resume; start one first")
         run._refuse_foreign()
-        run._take_lock()
+        run._lock = hold(run.path / _LOCK)
         try:
             sweep(run.path)
             run._adopt(None if config is None else jsonable(config))
@@ -214,23 +212,6 @@ class RunDirectory:
                 f"{self.path} is not empty and is not a run (it holds {sorted(names)[0]}); "
                 "choose a new or empty directory"
             )
-
-    def _take_lock(self) -> None:
-        with disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        if not take_lock(descriptor):
-            holder = os.read(descriptor, 100).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise CheckpointError(
-                f"another training ({holder or 'of unknown process'}) is using {self.path}; "
-                "wait for it, stop it, or choose another directory"
-            )
-        self._lock = descriptor
-        # The name of the holder is a courtesy: on a full disk the lock holds without it.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def _make_room(self, overwrite: bool) -> None:
         if (self.path / CONFIG).exists() and not overwrite:
