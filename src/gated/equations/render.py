@@ -19,8 +19,14 @@ _ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar"}
 
 def latex(graph: Graph) -> str:
     """The equations as a LaTeX `aligned` block, time as a subscript."""
-    lines = [f"{_latex_now(name)} &= {_LATEX.line(node)}" for name, node in graph.equations.items()]
-    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+    return "\\begin{aligned}\n" + " \\\\\n".join(latex_lines(graph, "&=")) + "\n\\end{aligned}"
+
+
+def latex_lines(graph: Graph, equals: str = "=") -> list[str]:
+    """The equations as LaTeX, one each."""
+    return [
+        f"{_latex_now(name)} {equals} {_LATEX.line(node)}" for name, node in graph.equations.items()
+    ]
 
 
 def text(graph: Graph) -> str:

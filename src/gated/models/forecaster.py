@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gated.errors import ShapeError
 from gated.layers import Recurrent
 
 
@@ -29,6 +30,7 @@ class ForecastNet(nn.Module):
         num_layers: of the recurrent part.
         dropout: on hidden states, between layers and before the head, in training.
         future: F, covariates known ahead; the head sees those of the step it forecasts.
+        season: S; if above 1, each step also sees the S values up to it, relative to it.
         skip: whether the last value and the linear part are there; without, this is the classic
             recurrent layer with a linear head.
         engine: of the recurrent layer.
@@ -53,14 +55,16 @@ class ForecastNet(nn.Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         future: int = 0,
+        season: int = 1,
         skip: bool = True,
         engine: str = "auto",
     ):
         super().__init__()
         self.horizon, self.outputs, self.context_length = horizon, outputs, context_length
+        self.lags = season if season > 1 else 0
         self.rnn = Recurrent(
             cell,
-            features,
+            features + self.lags,
             hidden_size,
             num_layers,
             batch_first=True,
@@ -68,15 +72,15 @@ class ForecastNet(nn.Module):
             engine=engine,
         )
         self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module
-        if future:
-            self.head = _FutureHead(hidden_size, horizon, outputs, future)
-        else:
-            self.head = _Head(hidden_size, horizon, outputs)
+        self.head: _Head | _FutureHead = (
+            _FutureHead(hidden_size, horizon, outputs, future)
+            if future
+            else _Head(hidden_size, horizon, outputs)
+        )
         self.skip = nn.Linear(context_length, horizon, bias=False) if skip else None
         if self.skip is not None:
             nn.init.zeros_(self.skip.weight)
-            self.head.start_at_zero()  # type: ignore[operator]
+            self.head.start_at_zero()
 
     def forward(
         self, features: Tensor, target: Tensor, future: Tensor | None = None, origins: int = 1
@@ -93,7 +97,7 @@ class ForecastNet(nn.Module):
             (B, K, h, Q): the forecast from each origin, oldest first.
         """
         steps = features.shape[1]
-        hidden, _ = self.rnn(features)
+        hidden, _ = self.rnn(self.inputs(features, target))
         hidden = self.dropout(hidden[:, steps - origins :])
         forecast: Tensor = self.head(hidden, future)
         if self.skip is None:
@@ -102,8 +106,16 @@ class ForecastNet(nn.Module):
         context = target[:, -(self.context_length + origins - 1) :].unfold(
             1, self.context_length, 1
         )
-        base = last.unsqueeze(-1) + self.skip(context - last.unsqueeze(-1))
-        return forecast + base.unsqueeze(-1)
+        linear: Tensor = self.skip(context - last.unsqueeze(-1))
+        return forecast + (last.unsqueeze(-1) + linear).unsqueeze(-1)
+
+    def inputs(self, features: Tensor, target: Tensor) -> Tensor:
+        """(B, T, D + S): what the recurrent part reads at each step."""
+        if not self.lags:
+            return features
+        before = nn.functional.pad(target, (self.lags - 1, 0), mode="replicate")
+        season = before.unfold(1, self.lags, 1) - target.unsqueeze(-1)
+        return torch.cat([features, season], dim=-1)
 
 
 class _Head(nn.Module):
@@ -120,7 +132,7 @@ class _Head(nn.Module):
 
     def forward(self, hidden: Tensor, future: Tensor | None) -> Tensor:
         out: Tensor = self.out(hidden)
-        return out.unflatten(-1, self.shape)
+        return out.reshape(*out.shape[:-1], *self.shape)
 
 
 class _FutureHead(nn.Module):
@@ -137,7 +149,10 @@ class _FutureHead(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, hidden: Tensor, future: Tensor) -> Tensor:
-        context = self.context(hidden).unflatten(-1, self.shape)
+    def forward(self, hidden: Tensor, future: Tensor | None) -> Tensor:
+        if future is None:
+            raise ShapeError("this network has future covariates: pass future (B, K, h, F)")
+        context = self.context(hidden)
+        context = context.reshape(*context.shape[:-1], *self.shape)
         out: Tensor = self.out(torch.nn.functional.gelu(context + self.future(future)))
         return out

@@ -13,12 +13,12 @@ from gated.errors import OptionError
 from gated.training import TrainingConfig
 
 LOSSES = ("quantile", "mse", "mae", "huber")
-SCALINGS = ("window", "series")
+SCALINGS = ("auto", "level", "log", "series")
 # What the classic recurrent forecaster of the tutorials is: LSTM(50), a linear head, MSE, Adam.
 CLASSIC: dict[str, Any] = {
     "hidden_size": 50, "num_layers": 1, "dropout": 0.0, "loss": "mse", "skip": False,
-    "scaling": "series", "origins": 1, "weight_decay": 0.0, "ema_decay": 0.0,
-    "learning_rate": 1e-3, "schedule": "constant",
+    "scaling": "series", "season_inputs": False, "origins": 1, "weight_decay": 0.0,
+    "ema_decay": 0.0, "learning_rate": 1e-3, "schedule": "constant",
 }  # fmt: skip
 
 
@@ -65,8 +65,12 @@ class ForecastConfig:
         True, "Add the last value and a linear part to the network's forecast.", "network"
     )
     scaling: str = _say(
-        "window", "What values are scaled by: each window's mean size, or the series'.", "network"
+        "auto",
+        "What the network sees: values scaled by series, less each window's mean (level); the same "
+        "of their logarithms (log); or values scaled by series alone (series).",
+        "network",
     )
+    season_inputs: bool = _say(True, "Show each step the values of the last season.", "network")
     origins: int = _say(24, "Forecast origins that one training window teaches.", "network")
     max_epochs: int = _say(30, "Passes over the training windows, at most.", "training")
     batch_size: int = _say(32, "Windows a step.", "training")

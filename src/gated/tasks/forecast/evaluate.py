@@ -33,17 +33,15 @@ def network_name(config: ForecastConfig) -> str:
 
 def calibrate(panel: Panel, windows: Windows, point: Point, config: ForecastConfig) -> Intervals:
     """Intervals of a point forecaster from its errors on validation windows."""
-    truth, scale = truths(panel, windows)
-    return Intervals.fit(point(*windows), truth, scale, config.quantiles)
+    truth, unit = truths(panel, windows)
+    return Intervals.fit(point(*windows), truth, unit, config.quantiles)
 
 
 def truths(panel: Panel, windows: Windows) -> tuple[Array, Array]:
-    """What happened in each window, (N, h), NaN where missing; the windows' scales (N, 1)."""
-    context = panel.config.context_length or 1
+    """What happened in each window, (N, h), NaN where missing; the windows' units (N, 1)."""
     found = panel.windows(*windows)
-    ahead = found.y[:, context:].double() * found.scale + found.centre
-    truth = torch.where(found.observed[:, context:], ahead, torch.nan)
-    return truth.numpy(), found.scale.numpy()
+    truth = panel.truth(*windows)
+    return truth.numpy(), found.unit.numpy()
 
 
 def held_out(splits: list[Split], horizon: int) -> Windows:
@@ -70,8 +68,8 @@ def rolling(splits: list[Split], horizon: int, count: int) -> Windows:
         origin += found
     if not series:
         raise DataError(
-            f"no series has {horizon} held-out steps: train with a larger --test-size, or a shorter "
-            f"--horizon"
+            f"no series has {horizon} held-out steps: train with a larger --test-size, or a "
+            f"shorter --horizon"
         )
     return torch.tensor(series), torch.tensor(origin)
 
@@ -98,13 +96,13 @@ def evaluate(
             f"more data, or a shorter --horizon"
         )
     validation = _between(splits, "train", "val", config, _CALIBRATION)
-    truth, scale = truths(panel, windows)
+    truth, unit = truths(panel, windows)
     models = {network_name(config): with_quantiles(
-        predict.network(net, panel, config, *windows), scale, intervals
+        predict.network(net, panel, config, *windows), unit, intervals
     )}  # fmt: skip
     for name, point in _baselines(panel, splits, config, validation).items():
         found = calibrate(panel, validation, point, config)
-        models[name] = with_quantiles(Forecasts(point(*windows)), scale, found)
+        models[name] = with_quantiles(Forecasts(point(*windows)), unit, found)
     names = [panel.data.series[i].unique_id for i in windows[0].tolist()]
     horizon = config.horizon or 1
     stamps = [
@@ -116,11 +114,11 @@ def evaluate(
     return judge(name, models, truth, stamps, names, panel.data, ends, config.quantiles)
 
 
-def with_quantiles(forecasts: Forecasts, scale: Array, intervals: Intervals | None) -> Forecasts:
+def with_quantiles(forecasts: Forecasts, unit: Array, intervals: Intervals | None) -> Forecasts:
     """Forecasts with the intervals' quantiles, where they have none of their own."""
     if forecasts.quantiles is not None or intervals is None:
         return forecasts
-    return Forecasts(forecasts.point, intervals.around(forecasts.point, np.asarray(scale)))
+    return Forecasts(forecasts.point, intervals.around(forecasts.point, np.asarray(unit)))
 
 
 def _baselines(

@@ -17,7 +17,7 @@ from gated.models import ForecastNet
 from gated.tasks.forecast import evaluate, predict, tail
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.learner import ForecastLearner, make_net
-from gated.tasks.forecast.predict import Intervals
+from gated.tasks.forecast.predict import Forecasts, Intervals
 from gated.tasks.forecast.split import resolve, split
 from gated.tasks.forecast.verdict import Evaluation
 from gated.tasks.forecast.windows import Panel, Scalers
@@ -118,7 +118,7 @@ class Forecaster:
             self.read(frame)
         data, _ = self._ready()
         splits = split(self.config, data.series)
-        self._scalers = Scalers.fit(data.series, splits)
+        self._scalers = Scalers.fit(data.series, splits, log=self.config.scaling == "log")
         panel = Panel(data, self._scalers, self.config)
         net = make_net(self.config, len(data.past), len(data.future))
         learner = ForecastLearner(net, panel, splits, self.config)
@@ -180,17 +180,17 @@ class Forecaster:
         steps = longest if horizon is None else horizon
         if not 1 <= steps <= longest:
             raise OptionError(
-                f"horizon={horizon}: this model was trained to forecast 1 to {longest} steps; train "
-                f"with horizon={horizon} for more"
+                f"horizon={horizon}: this model was trained to forecast 1 to {longest} steps; "
+                f"train with horizon={horizon} for more"
             )
         data = self._data if frame is None else self._continued(frame)
         if data is None or self._scalers is None:
             raise OptionError("nothing to forecast from: pass the series' history as frame")
         panel = Panel(data, self._scalers, config)
         windows = torch.arange(len(data)), panel.lengths
-        scale = panel.windows(*windows).scale.numpy()
+        unit = panel.windows(*windows).unit.numpy()
         found = predict.network(net, panel, config, *windows)
-        found = evaluate.with_quantiles(found, scale, self._intervals)
+        found = evaluate.with_quantiles(found, unit, self._intervals)
         return self._as_frame(data, found, steps)
 
     def update(self, frame: pd.DataFrame) -> Self:
@@ -200,7 +200,7 @@ class Forecaster:
         return self
 
     def evaluate(self, windows: int | None = None) -> Evaluation:
-        """Judge the network beside the baselines on the held-out part of the table it was fitted on.
+        """Judge the network beside the baselines on the held-out part of its table.
 
         Args:
             windows: so many rolling origins at the end of each series; all of the test part,
@@ -215,9 +215,23 @@ class Forecaster:
             if windows is None
             else evaluate.rolling(splits, horizon, windows)
         )
-        assert self._scalers is not None
-        panel = Panel(data, self._scalers, self.config)
-        return evaluate.evaluate(net, panel, splits, self.config, self._intervals, chosen)
+        return evaluate.evaluate(net, self.panel(), splits, self.config, self._intervals, chosen)
+
+    @property
+    def data(self) -> SeriesSet:
+        """The series that were read."""
+        return self._ready()[0]
+
+    @property
+    def network(self) -> ForecastNet:
+        """The trained network."""
+        return self._trained()
+
+    def panel(self) -> Panel:
+        """The series as windows, scaled as the network sees them."""
+        if self._scalers is None:
+            raise OptionError("this forecaster is not trained: call fit(frame), or from_pretrained")
+        return Panel(self.data, self._scalers, self.config)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write model.safetensors, config.json, scalers.json and the series' ends."""
@@ -285,7 +299,7 @@ class Forecaster:
         kept = tail.long_frame(dataclasses.replace(self._data, series=tuple(old)))
         return tail.joined(kept, tail.long_frame(new), self.schema)
 
-    def _as_frame(self, data: SeriesSet, found: predict.Forecasts, steps: int) -> pd.DataFrame:
+    def _as_frame(self, data: SeriesSet, found: Forecasts, steps: int) -> pd.DataFrame:
         name, longest = evaluate.network_name(self.config), self.config.horizon or 1
         columns: dict[str, Any] = {
             "unique_id": np.repeat([s.unique_id for s in data.series], steps),

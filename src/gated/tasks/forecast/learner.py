@@ -30,6 +30,7 @@ def make_net(config: ForecastConfig, past: int, future: int) -> ForecastNet:
             num_layers=config.num_layers,
             dropout=config.dropout,
             future=future,
+            season=config.season or 1 if config.season_inputs else 1,
             skip=config.skip,
         )
 

@@ -50,8 +50,7 @@ def network(
                 windows.y[:, :context].to(device),
                 None if future is None else future.to(device),
             )
-            out = out[:, 0].double().cpu().sort(-1).values
-            parts.append(out * windows.scale[..., None] + windows.centre[..., None])
+            parts.append(windows.unscaled(out[:, 0].cpu().sort(-1).values))
     found = torch.cat(parts).numpy()
     if config.loss != "quantile":
         return Forecasts(found[..., 0])
@@ -66,7 +65,8 @@ def naive(panel: Panel, series: Tensor, origin: Tensor) -> Array:
     windows = panel.windows(series, origin)
     context = panel.config.context_length or 1
     last = windows.y[:, context - 1 : context].expand(-1, panel.config.horizon or 1)
-    return _unscaled(windows, last)
+    found: Array = windows.unscaled(last).numpy()
+    return found
 
 
 def seasonal_naive(panel: Panel, series: Tensor, origin: Tensor) -> Array:
@@ -110,6 +110,7 @@ class Ridge:
         return self
 
     def __call__(self, panel: Panel, series: Tensor, origin: Tensor) -> Array:
+        """Forecasts (N, h) of these windows."""
         context = panel.config.context_length or 1
         parts = []
         for start in range(0, len(series), _AT_ONCE):
@@ -118,13 +119,14 @@ class Ridge:
             past = windows.y[:, :context]
             last = past[:, -1:]
             ahead = self.model.predict((past - last).numpy()).reshape(len(past), -1)
-            parts.append(_unscaled(windows, torch.from_numpy(ahead) + last))
+            parts.append(windows.unscaled(torch.from_numpy(ahead) + last).numpy())
         return np.concatenate(parts)
 
     def _tables(self, panel: Panel, series: Tensor, origin: Tensor) -> tuple[Any, Any, Any]:
         context = panel.config.context_length or 1
         windows = panel.windows(series, origin)
-        past, ahead = windows.y[:, :context], windows.y[:, context:]
+        y = windows.y.double()  # in float32 a small penalty leaves the system singular
+        past, ahead = y[:, :context], y[:, context:]
         last = past[:, -1:]
         return (past - last).numpy(), (ahead - last).numpy(), windows.observed[:, context:].numpy()
 
@@ -134,34 +136,29 @@ def _thin(windows: tuple[Tensor, Tensor], most: int) -> tuple[Tensor, Tensor]:
     return windows[0][::step], windows[1][::step]
 
 
-def _unscaled(windows: Any, values: Tensor) -> Array:
-    found: Array = (values.double() * windows.scale + windows.centre).numpy()
-    return found
-
-
 class Intervals:
     """Quantiles around a point forecast, from its errors on the validation windows.
 
-    For each step of the horizon the quantiles of the errors, each divided by its window's scale:
+    For each step of the horizon the quantiles of the errors, each divided by its window's unit:
     split conformal prediction (Vovk 2005), by step. With few validation windows they are rough.
     """
 
     def __init__(self, errors: Array, quantiles: tuple[float, ...]):
-        self.errors, self.quantiles = errors, quantiles  # (h, Q) in units of a window's scale
+        self.errors, self.quantiles = errors, quantiles  # (h, Q) in units of a window
 
     @classmethod
     def fit(
-        cls, point: Array, truth: Array, scale: Array, quantiles: tuple[float, ...]
+        cls, point: Array, truth: Array, unit: Array, quantiles: tuple[float, ...]
     ) -> Intervals:
-        """From forecasts and truths (N, h) of validation windows and their scales (N, 1)."""
-        relative = (truth - point) / scale
+        """From forecasts and truths (N, h) of validation windows and their units (N, 1)."""
+        relative = (truth - point) / unit
         empty = ~np.isfinite(relative).any(axis=0)
         relative[:, empty] = 0.0
         if not len(relative):
             relative = np.zeros((1, point.shape[1]))
         return cls(np.nanquantile(relative, quantiles, axis=0).T, quantiles)
 
-    def around(self, point: Array, scale: Array) -> Array:
+    def around(self, point: Array, unit: Array) -> Array:
         """(N, h, Q) around (N, h)."""
-        found: Array = point[..., None] + self.errors * scale[..., None]
+        found: Array = point[..., None] + self.errors * unit[..., None]
         return found

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from gated.data import Series, SeriesSet
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
 
 _HELD_OUT = 0.15
+_WIDE = 10  # times that levels of series differ before relative errors are what matters
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,15 @@ def resolve(config: ForecastConfig, data: SeriesSet) -> ForecastConfig:
     wanted = config.context_length or max(7 * data.season, 3 * horizon)
     context = config.context_length or max(2, min(wanted, reach // 2))
     origins = max(1, min(config.origins, (reach - context) // 2))
-    return dataclasses.replace(resolved, context_length=context, origins=origins)
+    scaling = _scaling(data) if config.scaling == "auto" else config.scaling
+    return dataclasses.replace(resolved, context_length=context, origins=origins, scaling=scaling)
+
+
+def _scaling(data: SeriesSet) -> str:
+    """Logarithms for several series of positive values whose levels differ widely, as sales do."""
+    levels = [float(np.nanmean(series.y)) for series in data.series]
+    positive = all(float(np.nanmin(series.y)) > 0 for series in data.series)
+    return "log" if positive and max(levels) > _WIDE * min(levels) else "level"
 
 
 def split(config: ForecastConfig, series: Sequence[Series]) -> list[Split]:

@@ -95,7 +95,7 @@ def judge(
         network=network,
         metrics=metrics,
         by_horizon=_by_horizon(seen, list(models)),
-        by_series={str(k): dict(row) for k, row in by_series.to_dict("index").items()},
+        by_series={str(name): by_series.loc[name].to_dict() for name in by_series.index},
         forecasts=frame,
     )
 
@@ -124,11 +124,12 @@ def _table(
 
 
 def _training(data: SeriesSet, ends: Mapping[str, int], wanted: set[str]) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame({"unique_id": s.unique_id, "ds": s.ds[: ends[s.unique_id]], "y": s.y[: ends[s.unique_id]]})
-        for s in data.series
-        if s.unique_id in wanted
-    ]  # fmt: skip
+    parts = []
+    for one in data.series:
+        if one.unique_id in wanted:
+            part = slice(0, ends[one.unique_id])
+            columns = {"unique_id": one.unique_id, "ds": one.ds[part], "y": one.y[part]}
+            parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -173,5 +174,5 @@ def _by_horizon(frame: pd.DataFrame, models: list[str]) -> dict[str, dict[str, A
     for model in models:
         error = frame[model] - frame["y"]
         mae[model] = error.abs().groupby(frame["step"]).mean().to_numpy()
-        rmse[model] = np.sqrt(error.pow(2).groupby(frame["step"]).mean()).to_numpy()
+        rmse[model] = np.sqrt(error.pow(2).groupby(frame["step"]).mean().to_numpy())
     return {"MAE": mae, "RMSE": rmse}

@@ -29,12 +29,16 @@ class Scalers:
     future: list[tuple[float, float]]
 
     @classmethod
-    def fit(cls, series: Sequence[Series], splits: Sequence[Split]) -> Scalers:
-        """Mean and standard deviation of what the training parts hold."""
+    def fit(cls, series: Sequence[Series], splits: Sequence[Split], *, log: bool) -> Scalers:
+        """Mean and standard deviation of what the training parts hold, or of its logarithm."""
         parts = list(zip(series, splits, strict=True))
-        ys = {s.unique_id: s.y[: cut.train] for s, cut in parts}
+        ys = {s.unique_id: _logs(s.y[: cut.train]) if log else s.y[: cut.train] for s, cut in parts}
+        target = {name: _mean_std(y) for name, y in ys.items()}
+        if log:  # relative errors count alike in every series: one spread for all
+            spread = float(np.median([std for _, std in target.values()]))
+            target = {name: (mean, spread) for name, (mean, _) in target.items()}
         return cls(
-            target={name: _mean_std(y) for name, y in ys.items()},
+            target=target,
             typical=_mean_std(np.concatenate(list(ys.values()))),
             past=_columns([s.past[: cut.train] for s, cut in parts]),
             future=_columns([s.future[: cut.train] for s, cut in parts]),
@@ -60,6 +64,13 @@ class Scalers:
         )
 
 
+def _logs(values: Any) -> Any:
+    """Logarithms; of values that have none, that of the smallest that has."""
+    known = values[np.isfinite(values) & (values > 0)]
+    least = known.min() if len(known) else 1.0
+    return np.log(np.maximum(values, least))
+
+
 def _mean_std(values: Any) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
@@ -77,8 +88,8 @@ class Windows:
     """A batch of windows. Axes: B windows, L = C + K - 1 + h steps, P + F covariates.
 
     y (B, L): scaled target, gaps filled from the past; observed (B, L): where it is real;
-    covariates (B, L, P + F); future (B, L, F): those known ahead; centre, scale (B, 1): what
-    undoes the scaling.
+    covariates (B, L, P + F); future (B, L, F): those known ahead; centre, mean, std (B, 1) and
+    log: what undoes the scaling.
     """
 
     y: Tensor
@@ -86,7 +97,21 @@ class Windows:
     covariates: Tensor
     future: Tensor
     centre: Tensor
-    scale: Tensor
+    mean: Tensor
+    std: Tensor
+    log: bool
+
+    def unscaled(self, values: Tensor) -> Tensor:
+        """What the network gave, (B, ...), in the target's own unit."""
+        one = [-1] + [1] * (values.dim() - 1)
+        centre, mean, std = (part.reshape(one) for part in (self.centre, self.mean, self.std))
+        found = (values.double() + centre) * std + mean
+        return found.exp() if self.log else found
+
+    @property
+    def unit(self) -> Tensor:
+        """(B, 1): the size of an ordinary change, in the target's own unit."""
+        return self.std * (self.centre * self.std + self.mean).exp() if self.log else self.std
 
     def features(self, steps: int) -> Tensor:
         """(B, T, 2 + P + F): what the recurrent part sees of the first T steps."""
@@ -104,9 +129,12 @@ class Panel:
         ahead = torch.tensor([len(s.future) for s in data.series])
         self.starts = torch.cat([torch.zeros(1, dtype=torch.long), ahead.cumsum(0)[:-1]])
         self.ahead = ahead
+        self.log = config.scaling == "log"
         filled = [fill_forward(s.y, start=float(s.y[np.isfinite(s.y)][0])) for s in data.series]
         pads = [len(s.future) - len(s) for s in data.series]
         self.y = _flat([np.append(y, [y[-1]] * n) for (y, _), n in zip(filled, pads, strict=True)])
+        levels = [_logs(y) if self.log else y for y, _ in filled]
+        self.levels = _flat([np.append(y, [y[-1]] * n) for y, n in zip(levels, pads, strict=True)])
         self.observed = _flat(
             [np.append(o, [False] * n) for (_, o), n in zip(filled, pads, strict=True)]
         ).bool()
@@ -138,17 +166,27 @@ class Panel:
         )
         index = self.starts[series].unsqueeze(1) + torch.minimum(at.clamp(min=0), last)
         observed = self.observed[index] & inside
-        y = self.y[index]
-        centre, scale = self._scale(y[:, :context], observed[:, :context], series)
+        mean, std = self.mean[series].unsqueeze(1), self.std[series].unsqueeze(1)
+        y = (self.levels[index] - mean) / std
+        centre = self._centre(y[:, :context], observed[:, :context])
         future = self.future[known]
         return Windows(
-            y=((y - centre) / scale).float(),
+            y=(y - centre).float(),
             observed=observed,
             covariates=torch.cat([self.past[index], future], dim=-1).float(),
             future=future.float(),
             centre=centre,
-            scale=scale,
+            mean=mean,
+            std=std,
+            log=self.log,
         )
+
+    def truth(self, series: Tensor, origin: Tensor) -> Tensor:
+        """(B, h): what followed each origin, in its own unit; NaN where it is not known."""
+        at = origin.unsqueeze(1) + torch.arange(self.config.horizon or 1)
+        last = (self.lengths[series] - 1).unsqueeze(1)
+        index = self.starts[series].unsqueeze(1) + torch.minimum(at, last)
+        return torch.where(self.observed[index] & (at <= last), self.y[index], torch.nan)
 
     def check_future(self, series: Tensor, origin: Tensor) -> None:
         """Raise DataError if a future covariate is missing over a horizon."""
@@ -164,18 +202,12 @@ class Panel:
                 f"values and an empty target"
             )
 
-    def _scale(self, context: Tensor, observed: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = self.mean[series].unsqueeze(1), self.std[series].unsqueeze(1)
+    def _centre(self, context: Tensor, observed: Tensor) -> Tensor:
+        """(B, 1): the mean of what was observed of each context; 0 if nothing was."""
         if self.config.scaling == "series":
-            return mean, std
+            return torch.zeros(len(context), 1, dtype=context.dtype)
         count = observed.sum(1, keepdim=True)
-        known = torch.where(observed, context, 0.0)
-        centre = known.sum(1, keepdim=True) / count.clamp(min=1)
-        size = known.abs().sum(1, keepdim=True) / count.clamp(min=1)
-        return (
-            torch.where(count > 0, centre, mean),
-            torch.where(count > 0, torch.maximum(size, 1e-3 * std), std),
-        )
+        return torch.where(observed, context, 0.0).sum(1, keepdim=True) / count.clamp(min=1)
 
 
 def _scaled(values: Any, pairs: Sequence[tuple[float, float]]) -> Any:
