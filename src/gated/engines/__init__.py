@@ -58,11 +58,15 @@ def run(job: Job, engine: str = "auto") -> Result:
 
 def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
     """The engine, and what stood in the way of those before it."""
+    if engine != "auto":
+        reason = ENGINES[engine].supports(job)
+        if reason is not None:
+            raise EngineError(f"engine {engine!r} cannot run this: {reason}; use engine='auto'")
+        return engine, []
     against: list[str] = []
-    for name in ENGINES if engine == "auto" else (engine,):
-        reason = ENGINES[name].supports(job)
+    for name, candidate in ENGINES.items():
+        reason = candidate.supports(job)
         if reason is None:
             return name, against
         against.append(f"{name}: {reason}")
-    remedy = "" if engine == "auto" else "; use engine='auto'"
-    raise EngineError(f"no engine that was asked for can run this: {'; '.join(against)}{remedy}")
+    raise EngineError(f"no engine can run this: {'; '.join(against)}")
