@@ -85,6 +85,19 @@ def test_longer_names_in_latex():
     assert r"\mathrm{log}_{f,t}" in ScalarLSTM().latex()
 
 
+def test_longer_families_in_latex():
+    class Long(Cell):
+        def step(self, x, h):
+            h = Family("gain").c * tanh(Family("gamma").x_y @ x) + Family("Q", latex=r"\hat{Q}") * h
+            return h
+
+    assert Long().text() == "h = gain_c ⊙ tanh(gamma_x_y x) + Q ⊙ h₋"
+    assert (
+        r"\mathrm{gain}_{c} \odot \tanh\left(\gamma_{\mathrm{x\_y}} x_{t}\right) + \hat{Q} \odot"
+        in Long().latex()
+    )
+
+
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_every_cells_latex_is_accepted_by_a_converter(cell):
     # the converter knows `aligned` by its other name only

@@ -105,9 +105,9 @@ def _latex_leaf(node: Node) -> str:
 
 
 def _latex_symbol(symbol: Symbol) -> str:
-    if not symbol.subscript:
-        return symbol.family.latex
-    return f"{symbol.family.latex}_{{{_letters(symbol.subscript)}}}"
+    family = symbol.family
+    letter = _letters(family.letter) if family.latex == family.letter else family.latex
+    return f"{letter}_{{{_letters(symbol.subscript)}}}" if symbol.subscript else letter
 
 
 def _latex_now(name: str) -> str:
