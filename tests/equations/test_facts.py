@@ -52,7 +52,15 @@ class Extreme(Cell):
         return h
 
 
-class SquareRoot(Cell):
+class Squared(Cell):
+    """A product of the state with itself."""
+
+    def step(self, x, h):
+        h = h * (1 - h) + W @ x
+        return h
+
+
+class Hyperbolic(Cell):
     """The state in a denominator."""
 
     def step(self, x, h):
@@ -99,7 +107,8 @@ FACTS = {
     small.IndRNN(): (True, False, 0),
     Linear(): (False, True, 1),
     Extreme(): (True, False, 0),
-    SquareRoot(): (True, False, 0),
+    Squared(): (True, False, 0),
+    Hyperbolic(): (True, False, 0),
     Rotated(): (False, True, 3),
     Shared(): (False, True, 0),
 }

@@ -66,8 +66,6 @@ class _Writer:
         args = [self.write(arg, inside + (i > 0)) for i, arg in enumerate(node.args)]
         if node.op in ("add", "mul"):  # associative: no parentheses on the right either
             args[1] = self.write(node.args[1], inside)
-        if node.op == "matmul":
-            args[1] = self.write(node.args[1], CALL)
         if inside and args[-1].startswith("-"):  # no two signs in a row
             args[-1] = f"({args[-1]})"
         binds = CALL if template.startswith(r"\frac") else op.binds
