@@ -160,7 +160,7 @@ def _view(
 ) -> ForecastView:
     name = str(rows["unique_id"].iloc[0])
     series = next(one for one in data.series if one.unique_id == name)
-    start = int(np.searchsorted(series.ds, rows["ds"].iloc[0]))
+    start = int(np.searchsorted(series.ds, rows["ds"].to_numpy()[0]))
     length = max(_HISTORY * len(rows), 2 * data.season)
     past = slice(max(0, start - length), start)
     network = evaluation.network
