@@ -267,6 +267,14 @@ def input_assigned():
             return h
 
 
+def state_that_never_changes():
+    class Bad(Cell):
+        def step(self, x, h, c):
+            h = tanh(b.h)  # here
+            c = c + W @ x + h
+            return h, c
+
+
 def gate_never_used():
     class Bad(Cell):
         def step(self, x, h):
@@ -645,6 +653,7 @@ CASES = {
     state_put_back: "h is assigned twice",
     gate_replaced_by_a_number: "i is assigned twice",
     input_assigned: "x is an input and cannot be assigned",
+    state_that_never_changes: "state h depends on no input and no state",
     gate_never_used: "o is computed and never used",
     parameter_never_used: "W.o is a parameter of no equation",
     two_names_for_one_gate: "j is only another name for i",

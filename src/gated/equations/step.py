@@ -198,6 +198,10 @@ class _Step:
                 dim.settle("H")
 
     def _used(self, updates: Mapping[str, Node]) -> None:
+        for name, node in updates.items():
+            if not any(below.op in ("input", "state") for below in sort([node])):
+                self.line = node.line
+                raise CellError(f"state {name} depends on no input and no state: it never changes")
         used = set(sort(updates.values()))
         for name, node in self.named.items():
             if node not in used:
