@@ -12,13 +12,34 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, pad
 
 from gated.engines.job import Job, Result, Values
 from gated.equations.graph import Graph
 from gated.equations.ops import OPS
 from gated.equations.symbols import Node
 
-_SCOPE = {"torch": torch, "linear": torch.nn.functional.linear}
+_BLOCK = 8
+
+
+def _linear(rows: Tensor, matrix: Tensor) -> Tensor:
+    """The matrix times every row, with bits that do not depend on where a row stands.
+
+    BLAS computes the edges of its blocks in another order than their inside, so that a row's last
+    bit depends on its neighbours; padded to whole blocks, a product has no edges.
+    """
+    (*lead, width), height = rows.shape, matrix.shape[0]
+    flat = rows.reshape(-1, width)
+    count = len(flat)
+    if width % _BLOCK or count % _BLOCK:
+        flat = pad(flat, (0, -width % _BLOCK, 0, -count % _BLOCK))
+    if width % _BLOCK or height % _BLOCK:
+        matrix = pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK))
+    product = linear(flat, matrix)[:count, :height]
+    return product.reshape(*lead, height)
+
+
+_SCOPE = {"torch": torch, "linear": _linear}
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: eval(f"lambda a, b=None: {op.torch.format('a', 'b')}", _SCOPE) for name, op in OPS.items()
 }

@@ -70,6 +70,8 @@ class GRU(Recurrent):
         (torch.Size([2, 5, 8]), torch.Size([1, 2, 8]))
     """
 
+    proj_size = 0
+
     def __init__(self, input_size: int, hidden_size: int, *args: Any, **kwargs: Any):
         super().__init__("gru", input_size, hidden_size, *args, **kwargs)
 
@@ -88,6 +90,8 @@ class RNN(Recurrent):
         >>> output.shape, h_n.shape
         (torch.Size([5, 2, 8]), torch.Size([1, 2, 8]))
     """
+
+    proj_size = 0
 
     def __init__(
         self,
