@@ -112,8 +112,6 @@ class _Plan:
             if any(arg in timed for arg in node.args):
                 timed.add(node)
         used = {arg for node in self.each_step for arg in node.args}
-        # a state that depends on nothing at all has no axes for time and batch yet
-        self.spread = [n for n in graph.updates.values() if n not in timed and n not in moving]
         self.sliced = [n for n in nodes if n in timed and n in used]
         self.sliced += [n for n in graph.updates.values() if n not in moving and n not in used]
 
@@ -146,8 +144,6 @@ class _Direction:
             self.known[self.plan.leaves[key]] = value
         for node in self.plan.before:
             self.known[node] = _value(node, self.known, sequence)
-        for node in self.plan.spread:
-            self.known[node] = self._everywhere(node)
         named = [self.graph.updates[self.graph.states[0].name]]
         named += self.graph.equations.values() if job.trace else ()
         self.recorded: dict[Node, list[Tensor]] = {n: [] for n in named if n not in self.known}
