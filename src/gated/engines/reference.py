@@ -28,15 +28,13 @@ def _linear(rows: Tensor, matrix: Tensor) -> Tensor:
     BLAS computes the edges of its blocks in another order than their inside, so that a row's last
     bit depends on its neighbours; padded to whole blocks, a product has no edges.
     """
-    (*lead, width), height = rows.shape, matrix.shape[0]
-    flat = rows.reshape(-1, width)
-    count = len(flat)
-    if width % _BLOCK or count % _BLOCK:
-        flat = pad(flat, (0, -width % _BLOCK, 0, -count % _BLOCK))
-    if width % _BLOCK or height % _BLOCK:
-        matrix = pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK))
-    product = linear(flat, matrix)[:count, :height]
-    return product.reshape(*lead, height)
+    width, height = rows.shape[-1], matrix.shape[0]
+    count = rows.numel() // width
+    if not (width % _BLOCK or height % _BLOCK or count % _BLOCK):
+        return linear(rows, matrix)
+    flat = pad(rows.reshape(-1, width), (0, -width % _BLOCK, 0, -count % _BLOCK))
+    whole = linear(flat, pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK)))
+    return whole[:count, :height].reshape(*rows.shape[:-1], height)
 
 
 _SCOPE = {"torch": torch, "linear": _linear}
