@@ -194,10 +194,16 @@ class Forecaster:
         return self._as_frame(data, found, steps)
 
     def update(self, frame: pd.DataFrame) -> Self:
-        """Take new rows as history: the next `predict` starts after them."""
+        """Take new rows as history: the next `predict` starts after them, for every series."""
         self._trained()
-        self._data = self._continued(frame)
+        self._data = self._continued(frame, others=True)
         return self
+
+    def save_history(self, directory: str | Path) -> None:
+        """Write the series' ends, after `update`, so that `from_pretrained` starts after them."""
+        data, _ = self._ready()
+        keep = (self.config.context_length or 1) + (self.config.season or 1)
+        tail.save(tail.long_frame(data, keep), Path(directory))
 
     def evaluate(self, windows: int | None = None) -> Evaluation:
         """Judge the network beside the baselines on the held-out part of its table.
@@ -287,13 +293,15 @@ class Forecaster:
             raise OptionError("this forecaster is not trained: call fit(frame), or from_pretrained")
         return self.net
 
-    def _continued(self, frame: pd.DataFrame) -> SeriesSet:
+    def _continued(self, frame: pd.DataFrame, *, others: bool = False) -> SeriesSet:
+        """The table's series, continuing those that are known; `others`: and all that are."""
         assert self.schema is not None
         new = series_set(frame, self.schema)
-        if self._data is None or self.schema.time_col is None:
+        if self._data is None:
             return new
-        known = {s.unique_id for s in new.series}
-        old = [s for s in self._data.series if s.unique_id in known]
+        named = {s.unique_id for s in new.series}
+        timed = self.schema.time_col is not None  # without times, rows cannot continue others
+        old = [s for s in self._data.series if (timed if s.unique_id in named else others)]
         if not old:
             return new
         kept = tail.long_frame(dataclasses.replace(self._data, series=tuple(old)))
@@ -315,13 +323,11 @@ class Forecaster:
         return pd.DataFrame(columns)
 
     def _save_beside(self, directory: Path) -> None:
-        data, _ = self._ready()
         assert self._scalers is not None
         errors = None if self._intervals is None else self._intervals.errors.tolist()
         content = {**self._scalers.to_dict(), "interval_errors": errors}
         RunDirectory(directory).write_json(_SCALERS, content)
-        keep = (self.config.context_length or 1) + (self.config.season or 1)
-        tail.save(tail.long_frame(data, keep), directory)
+        self.save_history(directory)
 
     def _load_beside(self, directory: Path) -> None:
         content = RunDirectory(directory).read_json(_SCALERS)
