@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -99,11 +100,12 @@ class Options:
 
     def locate(self, error: GatedError) -> OptionError:
         """The error with the option as it is written on the command line, or its file and line."""
-        text = str(error)
+        if isinstance(error.__cause__, CellError):
+            text = f"cell={self.values.get('cell')}: {error.__cause__}"
+        else:
+            text = str(error)
         match = _NAMED.match(text)
         field = match[1].replace("-", "_") if match else ""
-        if isinstance(error, CellError) and "cell" in self.values:
-            text, field = f"cell: {text}", "cell"
         if field in self.places:
             return OptionError(f"{self.places[field]}: {text}")
         if field in self.values and not text.startswith("--"):
@@ -155,4 +157,7 @@ def _from_file(field: dataclasses.Field[Any], entry: Entry) -> Any:
 def _checked(kind: type, value: Any, entry: Entry, name: str) -> Any:
     if type(value) is kind or (kind is float and type(value) is int):
         return value
+    if kind is float and isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)  # YAML 1.1 reads 1e-2 as text
     raise OptionError(f"{entry.place}: {name} is {value!r}, expected {_EXPECTED[kind]}")

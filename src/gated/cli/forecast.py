@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import glob
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import click
 
 from gated.cli.command import Command
+from gated.cli.faults import Stopped
 from gated.cli.fields import Options, collect, options_for
 from gated.cli.file import Entry, read_options
 from gated.cli.finish import finish
@@ -19,7 +23,7 @@ from gated.cli.opened import with_table
 from gated.cli.screen import Screen
 from gated.cli.source import Source, again, from_file, naming, require_same
 from gated.cli.words import found_in_data
-from gated.errors import CellError, CheckpointError, OptionError
+from gated.errors import CheckpointError, OptionError
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.training import RunDirectory
 
@@ -86,7 +90,8 @@ def forecast(
         forecaster, directory = _resumed(request, screen)
     else:
         forecaster, directory = _new(request, screen, overwrite)
-    with directory:
+    undone = nullcontext() if resume else _undone(directory)
+    with directory, undone, _located(request.options):
         content = finish(forecaster, directory, screen, resume=resume)
     screen.json({**content, "config": directory.config})
 
@@ -114,8 +119,7 @@ def _new(request: Request, screen: Screen, overwrite: bool) -> tuple[Forecaster,
     use_threads(request.threads)
     config = _config(request.options, {})
     path = Path(request.run) if request.run else _free(request.file, overwrite)
-    if not overwrite:
-        _refuse_taken(path)
+    _refuse_taken(path, overwrite)
     source = from_file(request.file)
     forecaster = read(config, source, request.options)
     announce(forecaster, source, path, screen)
@@ -134,7 +138,9 @@ def _resumed(request: Request, screen: Screen) -> tuple[Forecaster, RunDirectory
     source = _same_source(request, known, path)
     options = known.get("options", {}) | request.options.values
     forecaster = read(_config(request.options, options), source, request.options)
-    content = record(forecaster, source, options) | {k: known[k] for k in ("data",) if k in known}
+    # where the file lies now, and what would only repeat the differences, is not compared
+    same = {name: known[name] for name in ("data", "options") if name in known}
+    content = record(forecaster, source, options) | same
     directory = RunDirectory.resume(path, content)
     announce(forecaster, source, path, screen)
     if directory.finished and (path / "tail.parquet").exists():  # the last file of a training
@@ -142,9 +148,11 @@ def _resumed(request: Request, screen: Screen) -> tuple[Forecaster, RunDirectory
     return forecaster, directory
 
 
-def _refuse_taken(path: Path) -> None:
+def _refuse_taken(path: Path, overwrite: bool) -> None:
     """Say so before any work is done, in the words of the command line."""
-    if (path / "config.json").exists():
+    if path.exists() and not path.is_dir():
+        raise CheckpointError(f"--run {path}: this is a file; give a new or empty directory")
+    if not overwrite and (path / "config.json").exists():
         finished = RunDirectory.open(path).finished
         state = "a finished run" if finished else "an unfinished run; go on with it with --resume"
         raise CheckpointError(
@@ -177,19 +185,34 @@ def _same_source(request: Request, known: dict[str, Any], path: Path) -> Source:
 
 
 def _config(options: Options, values: dict[str, Any]) -> ForecastConfig:
-    try:
+    with _located(options):
         return ForecastConfig.make(values or options.values)
-    except (OptionError, CellError) as error:
+
+
+@contextmanager
+def _located(options: Options) -> Iterator[None]:
+    """Within the block, an error of an option is told as the option was given."""
+    try:
+        yield
+    except OptionError as error:
         raise options.locate(error) from error
+
+
+@contextmanager
+def _undone(directory: RunDirectory) -> Iterator[None]:
+    """A training that fails before it learned anything leaves no run behind; a stopped one does."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, Stopped) and not directory.metrics:
+            shutil.rmtree(directory.path)
+        raise
 
 
 def read(config: ForecastConfig, source: Source, options: Options) -> Forecaster:
     """A forecaster that has read the table and settled what was not given."""
-    try:
-        with naming(source.name):
-            return Forecaster.from_config(config).read(source.frame)
-    except OptionError as error:
-        raise options.locate(error) from error
+    with _located(options), naming(source.name):
+        return Forecaster.from_config(config).read(source.frame)
 
 
 def record(forecaster: Forecaster, source: Source, options: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def open_run(path: str) -> tuple[Forecaster, RunDirectory]:
     Raises:
         CheckpointError: it is no run, not finished, or damaged.
     """
+    if not Path(path).is_dir():
+        raise CheckpointError(f"{path}: there is no such run{_nearest(path)}")
     run = RunDirectory.open(path)
     if not run.finished:
         raise CheckpointError(
@@ -24,6 +27,14 @@ def open_run(path: str) -> tuple[Forecaster, RunDirectory]:
             f"gated train forecast --resume --run {shlex.quote(path)}"
         )
     return Forecaster.from_pretrained(path), run
+
+
+def _nearest(path: str) -> str:
+    """The run that may be meant: of the same name in runs/, or of a similar one."""
+    known = {str(found.parent): found.parent.name for found in Path("runs").glob("*/config.json")}
+    same = [run for run, name in known.items() if name == path]
+    close = same or difflib.get_close_matches(path, known, n=1)
+    return f": did you mean {close[0]}?" if close else "; give the directory of a training"
 
 
 def open_with_data(path: str, other: str | None) -> tuple[Forecaster, RunDirectory]:
