@@ -336,4 +336,4 @@ class Forecaster:
             errors = np.array(content["interval_errors"])
             self._intervals = Intervals(errors, self.config.quantiles)
         assert self.schema is not None
-        self._data = series_set(tail.load(directory), tail.long_schema(self.schema))
+        self._data = tail.read(tail.load(directory), self.schema)

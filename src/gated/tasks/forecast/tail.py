@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,13 @@ def joined(old: pd.DataFrame, new: pd.DataFrame, schema: Schema) -> SeriesSet:
     """Old rows continued by new ones; where both have a step, the new one counts."""
     both = pd.concat([old, new], ignore_index=True)
     both = both.drop_duplicates(["unique_id", "ds"], keep="last")
-    return series_set(both, long_schema(schema))
+    return read(both, schema)
+
+
+def read(frame: pd.DataFrame, schema: Schema) -> SeriesSet:
+    """The table of `long_frame` as series, with the names of the table it was made from."""
+    data = series_set(frame, long_schema(schema))
+    return replace(data, target=schema.target, past=schema.past, future=schema.future)
 
 
 def save(frame: pd.DataFrame, directory: Path) -> None:
