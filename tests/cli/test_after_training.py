@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_shops import shops
+from small_shops import SMALL, shops
 
 from gated import Forecaster
 
@@ -124,6 +124,23 @@ def test_a_series_that_was_never_seen_is_forecast_from_its_rows(gated, run):
     shops(names=("south",)).to_csv("south.csv", index=False)
     lines = gated("predict", run, "south.csv").out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == ["south"] * 7
+
+
+def test_covariates_known_ahead_continue_those_of_the_training(gated, place):
+    rows = shops(rows=127, names=("north",)).assign(holiday=np.arange(127) % 2)
+    known, ahead = rows.iloc[:120], rows.iloc[119:].copy()
+    known.to_csv("shops.csv", index=False)
+    ahead.loc[120:, "y"] = None
+    ahead.to_csv("ahead.csv", index=False)
+    gated("train", "forecast", "shops.csv", *SMALL, "--horizon=7", "--future=holiday")
+    shown = gated("predict", "runs/shops")
+    assert shown.code == 2
+    assert "the future covariates holiday end 7 steps before the horizon does" in shown.line
+
+    assert gated("predict", "runs/shops", "ahead.csv", "--output", "out.csv").code == 0
+    whole = pd.concat([known, ahead.iloc[1:]])
+    expected = Forecaster.from_pretrained("runs/shops").read(whole).predict()
+    np.testing.assert_array_equal(pd.read_csv("out.csv")["LSTM"], expected["LSTM"])
 
 
 def test_more_steps_than_were_trained_are_refused(gated, run):

@@ -47,7 +47,7 @@ def finish(
             "",
             f"run: {run.path}",
             f"page: {page}",
-            f"next: gated predict {name} --output forecast.csv",
+            f"next: gated predict {name}{_rows_ahead(forecaster)} --output forecast.csv",
             f"      gated backtest {name} --windows 4",
         ]
     )
@@ -59,6 +59,13 @@ def finish(
         "seconds": history.seconds,
     }
     return {"run": run.path, "page": page, "training": training, **content}
+
+
+def _rows_ahead(forecaster: Forecaster) -> str:
+    """What a forecast needs besides the run: a file, if covariates must be known ahead."""
+    data, horizon = forecaster.data, forecaster.config.horizon or 1
+    short = any(len(one.future) - len(one) < horizon for one in data.series)
+    return f" FILE-WITH-NEXT-{data.future[0]}" if data.future and short else ""
 
 
 def write_page(forecaster: Forecaster, evaluation: Evaluation, run: RunDirectory) -> Path:

@@ -53,7 +53,7 @@ def predict(
     if update and file is None:
         raise click.UsageError("--update keeps the rows of FILE: give the FILE")
     forecaster, directory = open_run(run)
-    forecasts = _forecasts(forecaster, file, horizon)
+    forecasts = _forecasts(forecaster, run, file, horizon)
     if output is not None:
         from gated.data import write_csv
 
@@ -69,7 +69,9 @@ def predict(
         screen.json({"run": run, "output": output, "forecasts": _records(forecasts)})
 
 
-def _forecasts(forecaster: Forecaster, file: str | None, horizon: int | None) -> pd.DataFrame:
+def _forecasts(
+    forecaster: Forecaster, run: str, file: str | None, horizon: int | None
+) -> pd.DataFrame:
     from gated.cli.fields import Options
     from gated.cli.source import naming
     from gated.data import read_table
@@ -77,7 +79,7 @@ def _forecasts(forecaster: Forecaster, file: str | None, horizon: int | None) ->
 
     try:
         if file is None:
-            return forecaster.predict(horizon)
+            return _from_ends(forecaster, run, horizon)
         frame = read_table(file)
         with naming(file):
             found = forecaster.predict(horizon, frame)
@@ -85,6 +87,15 @@ def _forecasts(forecaster: Forecaster, file: str | None, horizon: int | None) ->
             return found
     except OptionError as error:
         raise Options({"horizon": horizon}, {}).locate(error) from error
+
+
+def _from_ends(forecaster: Forecaster, run: str, horizon: int | None) -> pd.DataFrame:
+    from gated.errors import DataError
+
+    try:
+        return forecaster.predict(horizon)
+    except DataError as error:
+        raise DataError(f"{run}: {error}, and give the table as FILE") from error
 
 
 def _records(forecasts: pd.DataFrame) -> Any:

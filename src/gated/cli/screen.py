@@ -45,7 +45,7 @@ class Screen:
         if self.as_json:
             return
         right = [all(_is_figure(row[k]) for row in rows) for k in range(len(names))]
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and _fits(names, rows, right, _console().width):
             _rich_table(names, rows, right, set(bold))
         else:
             self._print(_plain_table(names, rows, right), style="", err=False)
@@ -88,6 +88,25 @@ def _console(err: bool = False) -> Console:
     return Console(stderr=err)
 
 
+_PROSE = 24  # a column of sentences can be narrowed to this, others not at all
+
+
+def _fits(
+    names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int
+) -> bool:
+    """Whether a terminal has room for every figure: half a number is worse than a long line."""
+    least = [
+        min(max(len(row[k]) for row in [_header(names), *rows]), width if right[k] else _PROSE)
+        for k in range(len(names))
+    ]
+    return sum(least) + len(least) + 1 <= width
+
+
+def _header(names: Sequence[str]) -> list[str]:
+    """For each name its longest word: names are broken between words."""
+    return [max(name.split(), key=len) for name in names]
+
+
 def _rich_table(
     names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], bold: set[int]
 ) -> None:
@@ -98,7 +117,13 @@ def _rich_table(
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     for k, name in enumerate(names):
         justify: Any = "right" if right[k] else "left"
-        table.add_column(Text(name), justify=justify, no_wrap=right[k], overflow="fold")
+        wide = max(len(row[k]) for row in rows)
+        table.add_column(
+            Text(name.replace(" ", "\n") if right[k] else name),
+            justify=justify,
+            no_wrap=wide <= _PROSE,
+            vertical="bottom",
+        )
     for k, row in enumerate(rows):
         table.add_row(*map(Text, row), style="bold" if k in bold else "")
     _console().print(table)

@@ -80,9 +80,7 @@ def show_rows(
     screen: Screen, first: str, rows: Mapping[str, Mapping[str, float]], models: Sequence[str]
 ) -> None:
     """One row a step, series or cutoff; one column a model."""
-    from gated.inspect.words import number
-
-    cells = [[name, *(number(row[m], whole=False) for m in models)] for name, row in rows.items()]
+    cells = [[name, *(_figure("", row[model]) for model in models)] for name, row in rows.items()]
     screen.table([first, *models], cells)
 
 
@@ -91,4 +89,4 @@ def _figure(column: str, value: float) -> str:
 
     if column.startswith("coverage"):
         return percent(value)
-    return number(value, whole=False)
+    return number(value, whole=False).replace("−", "-")  # as other programs read it
