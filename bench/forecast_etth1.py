@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 import torch
-from forecast_common import add_options, describe, machine
 
 import gated
+from forecast_common import add_options, describe, machine
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "ett" / "ETTh1.csv"
 TRAIN, VAL, TEST = 8640, 2880, 2880

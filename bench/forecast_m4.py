@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from forecast_common import add_options, describe, machine
 
 import gated
+from forecast_common import add_options, describe, machine
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "m4"
 PUBLISHED = {
