@@ -87,7 +87,10 @@ class ForecastConfig:
     checkpoint_seconds: float = _say(30.0, "Seconds between checkpoints.", "training")
 
     def __post_init__(self) -> None:
-        find_cell(self.cell)
+        self._require("cell", isinstance(self.cell, str), "the name of a cell of the catalogue")
+        graph = find_cell(self.cell).graph
+        plain = len(graph.inputs) == 1 and set(graph.letters) <= {"D", "H"}
+        self._require("cell", plain, "a cell with one input and no sizes but D and H, as lstm has")
         for name in ("past", "future"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
@@ -100,7 +103,9 @@ class ForecastConfig:
         self._require("scaling", self.scaling in SCALINGS, f"one of {', '.join(SCALINGS)}")
         self._require("dropout", 0 <= self.dropout < 1, "a share from 0 to below 1")
         self._require(
-            "quantiles", _between(self.quantiles), "numbers between 0 and 1, 0.5 among them"
+            "quantiles",
+            _distinct(self.quantiles),
+            "different numbers between 0 and 1, 0.5 among them",
         )
         self.training()
 
@@ -147,5 +152,6 @@ class ForecastConfig:
             raise OptionError(f"{name}={getattr(self, name)!r}: expected {expected}")
 
 
-def _between(quantiles: tuple[float, ...]) -> bool:
-    return 0.5 in quantiles and all(0 < q < 1 for q in quantiles)
+def _distinct(quantiles: tuple[float, ...]) -> bool:
+    different = len({f"{q:g}" for q in quantiles}) == len(quantiles)  # as columns name them
+    return different and 0.5 in quantiles and all(0 < q < 1 for q in quantiles)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from gated.errors import DataError
 from gated.models import ForecastNet
-from gated.tasks.forecast import predict
+from gated.tasks.forecast import baselines, predict
+from gated.tasks.forecast.baselines import Ridge
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.learner import origins_between
-from gated.tasks.forecast.predict import Array, Forecasts, Intervals, Ridge
+from gated.tasks.forecast.predict import Array, Forecasts, Intervals
 from gated.tasks.forecast.split import Split
 from gated.tasks.forecast.verdict import Evaluation, judge
 from gated.tasks.forecast.windows import Panel
@@ -33,15 +34,8 @@ def network_name(config: ForecastConfig) -> str:
 
 def calibrate(panel: Panel, windows: Windows, point: Point, config: ForecastConfig) -> Intervals:
     """Intervals of a point forecaster from its errors on validation windows."""
-    truth, unit = truths(panel, windows)
-    return Intervals.fit(point(*windows), truth, unit, config.quantiles)
-
-
-def truths(panel: Panel, windows: Windows) -> tuple[Array, Array]:
-    """What happened in each window, (N, h), NaN where missing; the windows' units (N, 1)."""
-    found = panel.windows(*windows)
-    truth = panel.truth(*windows)
-    return truth.numpy(), found.unit.numpy()
+    truth = panel.truth(*windows).numpy()
+    return Intervals.fit(point(*windows), truth, predict.units(panel, *windows), config.quantiles)
 
 
 def held_out(splits: list[Split], horizon: int) -> Windows:
@@ -96,7 +90,7 @@ def evaluate(
             f"more data, or a shorter --horizon"
         )
     validation = _between(splits, "train", "val", config, _CALIBRATION)
-    truth, unit = truths(panel, windows)
+    truth, unit = panel.truth(*windows).numpy(), predict.units(panel, *windows)
     models = {network_name(config): with_quantiles(
         predict.network(net, panel, config, *windows), unit, intervals
     )}  # fmt: skip
@@ -125,9 +119,9 @@ def _baselines(
     panel: Panel, splits: list[Split], config: ForecastConfig, validation: Windows
 ) -> dict[str, Point]:
     train = _between(splits, "", "train", config, 20_000)
-    found: dict[str, Point] = {NAIVE: lambda s, o: predict.naive(panel, s, o)}
+    found: dict[str, Point] = {NAIVE: lambda s, o: baselines.naive(panel, s, o)}
     if (config.season or 1) > 1:
-        found[SEASONAL] = lambda s, o: predict.seasonal_naive(panel, s, o)
+        found[SEASONAL] = lambda s, o: baselines.seasonal_naive(panel, s, o)
     if len(train[0]) > 1:
         ridge = Ridge().fit(panel, train, validation)
         found[RIDGE] = lambda s, o: ridge(panel, s, o)
@@ -139,7 +133,9 @@ def _between(
 ) -> Windows:
     """Evenly spaced windows between two ends of the split; "" stands for the first full context."""
     context, horizon = config.context_length or 1, config.horizon or 1
-    first = [getattr(cut, start) if start else min(context, cut.train // 2) for cut in splits]
+    first = [
+        getattr(cut, start) if start else max(1, min(context, cut.train // 2)) for cut in splits
+    ]
     last = [getattr(cut, end) for cut in splits]
     return origins_between(torch.tensor(first), torch.tensor(last), horizon, most)
 

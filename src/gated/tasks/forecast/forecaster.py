@@ -7,20 +7,20 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 import torch
 
 from gated.data import Schema, SeriesSet, detect, series_set
 from gated.errors import CheckpointError, OptionError
 from gated.models import ForecastNet
-from gated.tasks.forecast import evaluate, predict, tail
+from gated.tasks.forecast import evaluate, predict, stored, tail
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.learner import ForecastLearner, make_net
-from gated.tasks.forecast.predict import Forecasts, Intervals
+from gated.tasks.forecast.predict import Intervals
+from gated.tasks.forecast.scalers import Scalers
 from gated.tasks.forecast.split import resolve, split
 from gated.tasks.forecast.verdict import Evaluation
-from gated.tasks.forecast.windows import Panel, Scalers
+from gated.tasks.forecast.windows import Panel
 from gated.training import (
     History,
     Progress,
@@ -30,8 +30,6 @@ from gated.training import (
     load_weights,
     save_model,
 )
-
-_SCALERS = "scalers.json"
 
 
 class Forecaster:
@@ -59,11 +57,12 @@ class Forecaster:
     """
 
     def __init__(self, **options: Any):
-        self.config = ForecastConfig.make(options)
+        self.config = self._asked = ForecastConfig.make(options)
         self.schema: Schema | None = None
         self.net: ForecastNet | None = None
         self.history: History | None = None
         self._data: SeriesSet | None = None
+        self._ends_alone = False  # whether _data is what is kept with a model, not a whole table
         self._scalers: Scalers | None = None
         self._intervals: Intervals | None = None
 
@@ -78,7 +77,7 @@ class Forecaster:
         Raises:
             DataError: the table cannot be read as time series, or is too short.
         """
-        config = self.config
+        config = self._asked
         self.schema = schema or detect(
             frame,
             target=config.target,
@@ -91,6 +90,7 @@ class Forecaster:
         )
         self._data = series_set(frame, self.schema)
         self.config = resolve(config, self._data)
+        self._ends_alone = False
         return self
 
     def fit(
@@ -116,10 +116,10 @@ class Forecaster:
         """
         if frame is not None:
             self.read(frame)
-        data, _ = self._ready()
+        data = self._whole_table()
         splits = split(self.config, data.series)
-        self._scalers = Scalers.fit(data.series, splits, log=self.config.scaling == "log")
-        panel = Panel(data, self._scalers, self.config)
+        scalers = Scalers.fit(data.series, splits, log=self.config.scaling == "log")
+        panel = Panel(data, scalers, self.config)
         net = make_net(self.config, len(data.past), len(data.future))
         learner = ForecastLearner(net, panel, splits, self.config)
         if isinstance(run, RunDirectory):
@@ -128,7 +128,7 @@ class Forecaster:
             )
         else:
             self.history = self._fit_in(learner, run, resume, progress)
-        self.net = net.cpu()
+        self.net, self._scalers, self._intervals = net.cpu(), scalers, None
         if self.config.loss != "quantile":
             windows = evaluate.validation_windows(splits, self.config)
             point = lambda s, o: predict.network(net, panel, self.config, s, o).point  # noqa: E731
@@ -183,27 +183,25 @@ class Forecaster:
                 f"horizon={horizon}: this model was trained to forecast 1 to {longest} steps; "
                 f"train with horizon={horizon} for more"
             )
-        data = self._data if frame is None else self._continued(frame)
-        if data is None or self._scalers is None:
-            raise OptionError("nothing to forecast from: pass the series' history as frame")
-        panel = Panel(data, self._scalers, config)
-        windows = torch.arange(len(data)), panel.lengths
-        unit = panel.windows(*windows).unit.numpy()
+        panel = self.panel() if frame is None else self.panel(self._continued(frame))
+        panel.check_future(steps)
+        windows = torch.arange(len(panel.data)), panel.lengths
         found = predict.network(net, panel, config, *windows)
-        found = evaluate.with_quantiles(found, unit, self._intervals)
-        return self._as_frame(data, found, steps)
+        found = evaluate.with_quantiles(found, predict.units(panel, *windows), self._intervals)
+        name = evaluate.network_name(config)
+        return predict.as_frame(name, panel.data, found, steps, config.quantiles)
 
     def update(self, frame: pd.DataFrame) -> Self:
         """Take new rows as history: the next `predict` starts after them, for every series."""
         self._trained()
+        assert self._scalers is not None
         self._data = self._continued(frame, others=True)
+        self._scalers = self._scalers.covering(self._data.series)
         return self
 
     def save_history(self, directory: str | Path) -> None:
         """Write the series' ends, after `update`, so that `from_pretrained` starts after them."""
-        data, _ = self._ready()
-        keep = (self.config.context_length or 1) + (self.config.season or 1)
-        tail.save(tail.long_frame(data, keep), Path(directory))
+        self._save_beside(Path(directory))
 
     def evaluate(self, windows: int | None = None) -> Evaluation:
         """Judge the network beside the baselines on the held-out part of its table.
@@ -212,8 +210,7 @@ class Forecaster:
             windows: so many rolling origins at the end of each series; all of the test part,
                 evenly thinned to about 3000 windows, if None.
         """
-        net = self._trained()
-        data, _ = self._ready()
+        net, data = self._trained(), self._whole_table()
         splits = split(self.config, data.series)
         horizon = self.config.horizon or 1
         chosen = (
@@ -233,11 +230,11 @@ class Forecaster:
         """The trained network."""
         return self._trained()
 
-    def panel(self) -> Panel:
-        """The series as windows, scaled as the network sees them."""
+    def panel(self, data: SeriesSet | None = None) -> Panel:
+        """Series as windows, scaled as the network sees them; its own series if None."""
         if self._scalers is None:
             raise OptionError("this forecaster is not trained: call fit(frame), or from_pretrained")
-        return Panel(self.data, self._scalers, self.config)
+        return Panel(self.data if data is None else data, self._scalers, self.config)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write model.safetensors, config.json, scalers.json and the series' ends."""
@@ -288,6 +285,14 @@ class Forecaster:
             raise OptionError("no table was read: pass one to fit(frame)")
         return self._data, self.schema
 
+    def _whole_table(self) -> SeriesSet:
+        if self._ends_alone:
+            raise OptionError(
+                "a loaded model knows the ends of its series alone: call read(frame) with the "
+                "table that it learned from"
+            )
+        return self.data
+
     def _trained(self) -> ForecastNet:
         if self.net is None:
             raise OptionError("this forecaster is not trained: call fit(frame), or from_pretrained")
@@ -296,44 +301,22 @@ class Forecaster:
     def _continued(self, frame: pd.DataFrame, *, others: bool = False) -> SeriesSet:
         """The table's series, continuing those that are known; `others`: and all that are."""
         assert self.schema is not None
-        new = series_set(frame, self.schema)
-        if self._data is None:
-            return new
-        named = {s.unique_id for s in new.series}
+        new = tail.rows(frame, self.schema)
+        named = set(new["unique_id"])
         timed = self.schema.time_col is not None  # without times, rows cannot continue others
-        old = [s for s in self._data.series if (timed if s.unique_id in named else others)]
-        if not old:
-            return new
-        kept = tail.long_frame(dataclasses.replace(self._data, series=tuple(old)))
-        return tail.joined(kept, tail.long_frame(new), self.schema)
-
-    def _as_frame(self, data: SeriesSet, found: Forecasts, steps: int) -> pd.DataFrame:
-        name, longest = evaluate.network_name(self.config), self.config.horizon or 1
-        columns: dict[str, Any] = {
-            "unique_id": np.repeat([s.unique_id for s in data.series], steps),
-            "ds": np.concatenate([data.stamps_after(s, longest)[:steps] for s in data.series]),
-            name: found.point[:, :steps].ravel(),
-        }
-        if found.quantiles is not None:
-            for level, column in zip(self.config.quantiles, range(99), strict=False):
-                if level != 0.5:
-                    side, width = ("lo", 1 - 2 * level) if level < 0.5 else ("hi", 2 * level - 1)
-                    label = f"{name}-{side}-{100 * width:g}"
-                    columns[label] = found.quantiles[:, :steps, column].ravel()
-        return pd.DataFrame(columns)
+        known = self._data.series if self._data else ()
+        old = [s for s in known if (timed if s.unique_id in named else others)]
+        parts = [tail.long_frame(dataclasses.replace(self.data, series=tuple(old)))] if old else []
+        return tail.joined([*parts, new], self.schema)
 
     def _save_beside(self, directory: Path) -> None:
         assert self._scalers is not None
-        errors = None if self._intervals is None else self._intervals.errors.tolist()
-        content = {**self._scalers.to_dict(), "interval_errors": errors}
-        RunDirectory(directory).write_json(_SCALERS, content)
-        self.save_history(directory)
+        stored.save_scalers(directory, self._scalers, self._intervals)
+        ends = tail.ends(self.data, self.config.context_length or 1, log=self._scalers.log)
+        stored.save_tail(ends, directory)
 
     def _load_beside(self, directory: Path) -> None:
-        content = RunDirectory(directory).read_json(_SCALERS)
-        self._scalers = Scalers.from_dict(content)
-        if content["interval_errors"] is not None:
-            errors = np.array(content["interval_errors"])
-            self._intervals = Intervals(errors, self.config.quantiles)
         assert self.schema is not None
-        self._data = tail.read(tail.load(directory), self.schema)
+        self._scalers, self._intervals = stored.load_scalers(directory, self.config.quantiles)
+        self._data = tail.read(stored.load_tail(directory), self.schema)
+        self._ends_alone = True

@@ -20,7 +20,7 @@ def make_net(config: ForecastConfig, past: int, future: int) -> ForecastNet:
     """The network of a resolved configuration, its weights drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return ForecastNet(
+        net = ForecastNet(
             config.cell,
             2 + past + future,
             config.horizon or 1,
@@ -33,6 +33,7 @@ def make_net(config: ForecastConfig, past: int, future: int) -> ForecastNet:
             season=config.season or 1 if config.season_inputs else 1,
             skip=config.skip,
         )
+    return net.double() if config.precision == "64-true" else net
 
 
 def outputs(config: ForecastConfig) -> tuple[float, ...]:
@@ -65,8 +66,8 @@ def loss_by_step(config: ForecastConfig, forecast: Tensor, truth: Tensor) -> Ten
 class ForecastLearner:
     """The forecasting task for the training loop.
 
-    An example is a window with K origins in the training part. All origins are forecast, and the
-    loss is taken over the steps that were observed.
+    An example is a window with K origins in the training part. The loss is taken over the steps
+    that were observed, of the origins that something was observed before.
     """
 
     def __init__(
@@ -77,9 +78,12 @@ class ForecastLearner:
         train = torch.tensor([cut.train for cut in splits])
         val = torch.tensor([cut.val for cut in splits])
         last = train - self.horizon - config.origins + 1
-        # A short series starts with what context it has; a long one with a whole one.
-        self.first = torch.where(last >= self.context, self.context, (last // 2).clamp(min=1))
-        self.count = (last - self.first + 1).clamp(min=0)
+        # A short series starts with what context it has, a long one with a whole one; in the
+        # shortest the first of the K origins lie before the series, where they teach nothing.
+        short = torch.minimum(last, (last // 2).clamp(min=1))
+        self.first = torch.where(last >= self.context, self.context, short)
+        has_room = train - self.horizon >= 1
+        self.count = torch.where(has_room, last - self.first + 1, 0)
         self.ends = self.count.cumsum(0)
         self.validation = origins_between(train, val, self.horizon, _VALIDATION_WINDOWS)
 
@@ -95,15 +99,19 @@ class ForecastLearner:
         )
 
     def _tensors(self, windows: Windows, origins: int) -> dict[str, Tensor]:
-        steps = self.context + origins - 1
-        ahead = windows.y[:, self.context :].unfold(1, self.horizon, 1)
+        steps, dtype = self.context + origins - 1, next(self.module.parameters()).dtype
         real = windows.observed[:, self.context :].unfold(1, self.horizon, 1)
-        future = windows.future[:, self.context :].unfold(1, self.horizon, 1).transpose(2, 3)
+        begun = windows.observed[:, :steps].cummax(1).values[:, self.context - 1 :]
         tensors = {
-            "features": windows.features(steps), "target": windows.y[:, :steps],
-            "truth": ahead, "real": real,
-        }  # fmt: skip
-        return {**tensors, "future": future} if windows.future.shape[-1] else tensors
+            "features": windows.features(steps).to(dtype),
+            "target": windows.y[:, :steps].to(dtype),
+            "truth": windows.y[:, self.context :].unfold(1, self.horizon, 1).to(dtype),
+            "real": real & begun.unsqueeze(-1),
+        }
+        if not windows.future.shape[-1]:
+            return tensors
+        future = windows.future[:, self.context :].unfold(1, self.horizon, 1).transpose(2, 3)
+        return {**tensors, "future": future.to(dtype)}
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """The mean loss over the observed steps of a batch."""

@@ -203,10 +203,10 @@ def _inside(
     context = forecaster.config.context_length or 1
     series = data.series[0]
     windows = forecaster.panel().windows(torch.tensor([0]), torch.tensor([len(series)]))
+    weight = next(net.parameters())
+    seen = windows.features(context).to(weight), windows.y[:, :context].to(weight)
     with torch.no_grad():
-        _, _, trace = net.rnn(
-            net.inputs(windows.features(context), windows.y[:, :context]), trace=True
-        )
+        _, _, trace = net.rnn(net.inputs(*seen), trace=True)
     steps = min(context, len(series))
     layers: dict[str, dict[str, NDArray[Any]]] = {}
     memory: dict[str, NDArray[Any] | None] = {}

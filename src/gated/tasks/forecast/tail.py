@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from gated.data import Schema, Series, SeriesSet, series_set
-from gated.errors import CheckpointError
-
-FILE = "tail.parquet"
-
-
-def long_frame(data: SeriesSet, steps: int | None = None) -> pd.DataFrame:
-    """A set of series as one long table: unique_id, ds, y, covariates; the last `steps` of each."""
-    return pd.concat([_frame(one, data, steps) for one in data.series], ignore_index=True)
+from gated.data import Schema, Series, SeriesSet, fill_forward, series_set
+from gated.tasks.forecast.scalers import levels
 
 
-def _frame(one: Series, data: SeriesSet, steps: int | None) -> pd.DataFrame:
+def long_frame(data: SeriesSet) -> pd.DataFrame:
+    """A set of series as one long table: unique_id, ds, y and covariates."""
+    return _joined([_columns(one, data) for one in data.series])
+
+
+def ends(data: SeriesSet, context: int, *, log: bool) -> pd.DataFrame:
+    """The same of the ends that a forecast needs: a context, and one step before it.
+
+    That step holds what gaps are filled with, should the context begin with one. With `log` no
+    value that has no logarithm is among it.
+    """
+    return _joined([_end(one, data, context + 1, log) for one in data.series])
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> pd.DataFrame:
+    return pd.DataFrame({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+
+
+def _columns(one: Series, data: SeriesSet) -> dict[str, NDArray[Any]]:
     ahead = len(one.future) - len(one) if data.future else 0
-    stamps = np.concatenate([one.ds, data.stamps_after(one, ahead)]) if ahead else one.ds
     padding = np.full(ahead, np.nan)
-    columns = {"unique_id": one.unique_id, "ds": stamps, "y": np.concatenate([one.y, padding])}
+    columns = {
+        "unique_id": np.full(len(one) + ahead, one.unique_id, dtype=object),
+        "ds": np.concatenate([one.ds, data.stamps_after(one, ahead)]),
+        "y": np.concatenate([one.y, padding]),
+    }
     for k, name in enumerate(data.past):
         columns[f"past:{name}"] = np.concatenate([one.past[:, k], padding])
     for k, name in enumerate(data.future):
         columns[f"future:{name}"] = one.future[:, k]
-    frame = pd.DataFrame(columns)
-    return frame if steps is None else frame.tail(steps + ahead)
+    return columns
+
+
+def _end(one: Series, data: SeriesSet, steps: int, log: bool) -> dict[str, NDArray[Any]]:
+    cut = len(one) - steps
+    columns = _columns(one, data)
+    if cut <= 0:
+        return columns
+    kept = {name: column[cut:].copy() for name, column in columns.items()}
+    usable = np.isfinite(levels(one.y[: cut + 1], log))
+    kept["y"][0] = one.y[: cut + 1][usable][-1] if usable.any() else one.y[cut]
+    for name in list(columns)[3:]:
+        kept[name][0] = fill_forward(columns[name][: cut + 1], start=np.nan)[0][-1]
+    return kept
 
 
 def long_schema(schema: Schema) -> Schema:
@@ -47,31 +74,28 @@ def long_schema(schema: Schema) -> Schema:
     )
 
 
-def joined(old: pd.DataFrame, new: pd.DataFrame, schema: Schema) -> SeriesSet:
-    """Old rows continued by new ones; where both have a step, the new one counts."""
-    both = pd.concat([old, new], ignore_index=True)
-    both = both.drop_duplicates(["unique_id", "ds"], keep="last")
-    return read(both, schema)
+def rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """A new table as `long_frame` has it, with the rows that hold known covariates alone.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    if not schema.future:
+        return long_frame(series_set(frame, schema))
+    ahead = long_frame(series_set(frame, replace(schema, target=schema.future[0])))
+    ahead["y"] = np.nan
+    if frame[schema.target].replace("", np.nan).isna().all():
+        return ahead
+    return pd.concat([ahead, long_frame(series_set(frame, schema))], ignore_index=True)
+
+
+def joined(parts: list[pd.DataFrame], schema: Schema) -> SeriesSet:
+    """Tables of rows as one: where several know a value, the last one counts."""
+    both = pd.concat(parts, ignore_index=True)
+    return read(both.groupby(["unique_id", "ds"], as_index=False, sort=False).last(), schema)
 
 
 def read(frame: pd.DataFrame, schema: Schema) -> SeriesSet:
     """The table of `long_frame` as series, with the names of the table it was made from."""
     data = series_set(frame, long_schema(schema))
     return replace(data, target=schema.target, past=schema.past, future=schema.future)
-
-
-def save(frame: pd.DataFrame, directory: Path) -> None:
-    """Write the tail beside the model, whole or not at all."""
-    temporary = directory / f".{FILE}.new"
-    frame.to_parquet(temporary, index=False)
-    temporary.replace(directory / FILE)
-
-
-def load(directory: Path) -> pd.DataFrame:
-    """Read the tail. Raises CheckpointError when it is missing or damaged."""
-    try:
-        return pd.read_parquet(directory / FILE)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{directory / FILE} cannot be read ({error}); give the history as a file instead"
-        ) from error

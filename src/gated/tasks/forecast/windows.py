@@ -10,77 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gated.data import Series, SeriesSet, fill_forward
+from gated.data import SeriesSet, fill_forward
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.split import Split
-
-
-@dataclass(frozen=True)
-class Scalers:
-    """Fitted on the training parts alone: of the target by series, of covariates by column.
-
-    `typical` is what stands for a series that training never saw.
-    """
-
-    target: dict[str, tuple[float, float]]
-    typical: tuple[float, float]
-    past: list[tuple[float, float]]
-    future: list[tuple[float, float]]
-
-    @classmethod
-    def fit(cls, series: Sequence[Series], splits: Sequence[Split], *, log: bool) -> Scalers:
-        """Mean and standard deviation of what the training parts hold, or of its logarithm."""
-        parts = list(zip(series, splits, strict=True))
-        ys = {s.unique_id: _logs(s.y[: cut.train]) if log else s.y[: cut.train] for s, cut in parts}
-        target = {name: _mean_std(y) for name, y in ys.items()}
-        if log:  # relative errors count alike in every series: one spread for all
-            spread = float(np.median([std for _, std in target.values()]))
-            target = {name: (mean, spread) for name, (mean, _) in target.items()}
-        return cls(
-            target=target,
-            typical=_mean_std(np.concatenate(list(ys.values()))),
-            past=_columns([s.past[: cut.train] for s, cut in parts]),
-            future=_columns([s.future[: cut.train] for s, cut in parts]),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return {
-            "target": {name: list(pair) for name, pair in self.target.items()},
-            "typical": list(self.typical),
-            "past": [list(pair) for pair in self.past],
-            "future": [list(pair) for pair in self.future],
-        }
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Scalers:
-        """What `to_dict` gave."""
-        return cls(
-            {name: (a, b) for name, (a, b) in plain["target"].items()},
-            (plain["typical"][0], plain["typical"][1]),
-            [(a, b) for a, b in plain["past"]],
-            [(a, b) for a, b in plain["future"]],
-        )
-
-
-def _logs(values: Any) -> Any:
-    """Logarithms; of values that have none, that of the smallest that has."""
-    known = values[np.isfinite(values) & (values > 0)]
-    least = known.min() if len(known) else 1.0
-    return np.log(np.maximum(values, least))
-
-
-def _mean_std(values: Any) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return 0.0, 1.0
-    spread = float(known.std())
-    return float(known.mean()), spread if spread > 0 else 1.0
-
-
-def _columns(parts: Sequence[Any]) -> list[tuple[float, float]]:
-    return [_mean_std(column) for column in np.concatenate(parts).T]
+from gated.tasks.forecast.scalers import Scalers, filled_levels, scaled
 
 
 @dataclass(frozen=True)
@@ -89,7 +22,7 @@ class Windows:
 
     y (B, L): scaled target, gaps filled from the past; observed (B, L): where it is real;
     covariates (B, L, P + F); future (B, L, F): those known ahead; centre, mean, std (B, 1) and
-    log: what undoes the scaling.
+    log: what undoes the scaling. All in float64; the network is given its own dtype.
     """
 
     y: Tensor
@@ -121,86 +54,77 @@ class Windows:
 
 
 class Panel:
-    """Series laid end to end, so that a batch of windows is one gather."""
+    """Series laid end to end, so that a batch of windows is one gather.
+
+    Raises:
+        DataError: the network works on logarithms, and a series has none.
+    """
 
     def __init__(self, data: SeriesSet, scalers: Scalers, config: ForecastConfig):
-        self.data, self.config = data, config
+        self.data, self.config, self.log = data, config, scalers.log
+        scalers = scalers.covering(data.series)
         self.lengths = torch.tensor([len(s) for s in data.series])
-        ahead = torch.tensor([len(s.future) for s in data.series])
-        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), ahead.cumsum(0)[:-1]])
-        self.ahead = ahead
-        self.log = config.scaling == "log"
-        filled = [fill_forward(s.y, start=float(s.y[np.isfinite(s.y)][0])) for s in data.series]
-        pads = [len(s.future) - len(s) for s in data.series]
-        self.y = _flat([np.append(y, [y[-1]] * n) for (y, _), n in zip(filled, pads, strict=True)])
-        levels = [_logs(y) if self.log else y for y, _ in filled]
-        self.levels = _flat([np.append(y, [y[-1]] * n) for y, n in zip(levels, pads, strict=True)])
-        self.observed = _flat(
-            [np.append(o, [False] * n) for (_, o), n in zip(filled, pads, strict=True)]
-        ).bool()
-        past = [
-            np.pad(s.past, ((0, n), (0, 0)), mode="edge")
-            for s, n in zip(data.series, pads, strict=True)
-        ]
-        self.past = _flat([_scaled(p, scalers.past) for p in past])
-        self.future = _flat([_scaled(s.future, scalers.future) for s in data.series])
-        pairs = [scalers.target.get(s.unique_id, scalers.typical) for s in data.series]
+        self.starts = _starts(self.lengths)
+        self.y = _flat([fill_forward(s.y)[0] for s in data.series])
+        self.known = _flat([np.isfinite(s.y) for s in data.series])
+        seen = [filled_levels(s, self.log) for s in data.series]
+        self.levels, self.observed = (_flat(parts) for parts in zip(*seen, strict=True))
+        self.past = _flat([scaled(s.past, scalers.past) for s in data.series])
+        self.future = _flat([scaled(s.future, scalers.future) for s in data.series])
+        self.future_lengths = torch.tensor([len(s.future) for s in data.series])
+        self.future_starts = _starts(self.future_lengths)
+        pairs = [scalers.target[s.unique_id] for s in data.series]
         self.mean, self.std = torch.tensor(pairs, dtype=torch.float64).T
 
-    def windows(
-        self, series: Tensor, origin: Tensor, origins: int = 1, horizon: int | None = None
-    ) -> Windows:
+    def windows(self, series: Tensor, origin: Tensor, origins: int = 1) -> Windows:
         """The windows of these series (B,) whose first forecast step is `origin` (B,).
 
         Steps before a series' start repeat its first value and count as not observed; steps
         beyond its end do too, with the last.
         """
-        context = self.config.context_length or 1
-        ahead = (self.config.horizon or 1) if horizon is None else horizon
-        steps = torch.arange(context + origins - 1 + ahead) - context
-        at = origin.unsqueeze(1) + steps
+        context, horizon = self.config.context_length or 1, self.config.horizon or 1
+        at = origin.unsqueeze(1) + torch.arange(-context, origins - 1 + horizon)
         last = (self.lengths[series] - 1).unsqueeze(1)
-        inside = (at >= 0) & (at <= last)
-        known = self.starts[series].unsqueeze(1) + torch.minimum(
-            at.clamp(min=0), self.ahead[series].unsqueeze(1) - 1
-        )
         index = self.starts[series].unsqueeze(1) + torch.minimum(at.clamp(min=0), last)
-        observed = self.observed[index] & inside
+        observed = self.observed[index] & (at >= 0) & (at <= last)
         mean, std = self.mean[series].unsqueeze(1), self.std[series].unsqueeze(1)
         y = (self.levels[index] - mean) / std
         centre = self._centre(y[:, :context], observed[:, :context])
-        future = self.future[known]
+        future = self.future[self._future_index(series, at)]
         return Windows(
-            y=(y - centre).float(),
+            y=y - centre,
             observed=observed,
-            covariates=torch.cat([self.past[index], future], dim=-1).float(),
-            future=future.float(),
+            covariates=torch.cat([self.past[index], future], dim=-1),
+            future=future,
             centre=centre,
             mean=mean,
             std=std,
             log=self.log,
         )
 
+    def _future_index(self, series: Tensor, at: Tensor) -> Tensor:
+        last = (self.future_lengths[series] - 1).unsqueeze(1)
+        return self.future_starts[series].unsqueeze(1) + torch.minimum(at.clamp(min=0), last)
+
     def truth(self, series: Tensor, origin: Tensor) -> Tensor:
         """(B, h): what followed each origin, in its own unit; NaN where it is not known."""
         at = origin.unsqueeze(1) + torch.arange(self.config.horizon or 1)
         last = (self.lengths[series] - 1).unsqueeze(1)
         index = self.starts[series].unsqueeze(1) + torch.minimum(at, last)
-        return torch.where(self.observed[index] & (at <= last), self.y[index], torch.nan)
+        return torch.where(self.known[index] & (at <= last), self.y[index], torch.nan)
 
-    def check_future(self, series: Tensor, origin: Tensor) -> None:
-        """Raise DataError if a future covariate is missing over a horizon."""
-        if not self.data.future:
-            return
-        lacking = (origin + (self.config.horizon or 1)) - self.ahead[series]
-        if bool((lacking > 0).any()):
-            worst = int(lacking.argmax())
-            one = self.data.series[int(series[worst])]
-            raise DataError(
-                f"series {one.unique_id!r}: the future covariates {', '.join(self.data.future)} "
-                f"end {int(lacking[worst])} steps before the horizon does: add rows with their "
-                f"values and an empty target"
-            )
+    def check_future(self, steps: int) -> None:
+        """Raise DataError if a future covariate is missing in the `steps` after a series' end."""
+        for one in self.data.series if self.data.future else ():
+            known = np.isfinite(one.future[len(one) : len(one) + steps])
+            lacking = steps - known.sum(axis=0)
+            if lacking.any():
+                names = [n for n, k in zip(self.data.future, lacking, strict=True) if k]
+                raise DataError(
+                    f"series {one.unique_id!r}: the future covariates {', '.join(names)} end "
+                    f"{lacking.max()} steps before the horizon does: add rows with their values "
+                    f"and an empty target"
+                )
 
     def _centre(self, context: Tensor, observed: Tensor) -> Tensor:
         """(B, 1): the mean of what was observed of each context; 0 if nothing was."""
@@ -210,13 +134,9 @@ class Panel:
         return torch.where(observed, context, 0.0).sum(1, keepdim=True) / count.clamp(min=1)
 
 
-def _scaled(values: Any, pairs: Sequence[tuple[float, float]]) -> Any:
-    """Covariates scaled; a missing one counts as the last known, before any as the mean."""
-    if not pairs:
-        return values
-    means, spreads = np.array(pairs).T
-    return fill_forward((values - means) / spreads)[0]
+def _starts(lengths: Tensor) -> Tensor:
+    return lengths.cumsum(0) - lengths
 
 
 def _flat(parts: Sequence[Any]) -> Tensor:
-    return torch.from_numpy(np.concatenate(parts)).double()
+    return torch.from_numpy(np.concatenate(parts))
