@@ -63,7 +63,7 @@ def save_tail(frame: pd.DataFrame, directory: Path) -> None:
         writer.write_table(table)
         writer.add_key_value_metadata({"gated": _BLANK.decode()})
     data = sink.getvalue()
-    write_atomically(directory / TAIL, data.replace(_BLANK, _seal(data)))
+    write_atomically(directory / TAIL, _with_seal(data, data.rindex(_BLANK), _seal(data)))
 
 
 def load_tail(directory: Path) -> pd.DataFrame:
@@ -74,11 +74,15 @@ def load_tail(directory: Path) -> pd.DataFrame:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}; {remedy}") from error
-    said = _SEAL.search(data)
-    if said is None or _seal(data.replace(said[0], _BLANK)) != said[0]:
+    found = list(_SEAL.finditer(data))  # the last: a series may have such a name
+    if not found or _seal(_with_seal(data, found[-1].start(), _BLANK)) != found[-1][0]:
         raise CheckpointError(f"{path} is damaged: its checksum does not match; {remedy}")
     return pd.read_parquet(io.BytesIO(data))
 
 
 def _seal(data: bytes) -> bytes:
     return b"sha256=" + hashlib.sha256(data).hexdigest().encode()
+
+
+def _with_seal(data: bytes, at: int, seal: bytes) -> bytes:
+    return data[:at] + seal + data[at + len(seal) :]
