@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated.equations import Cell
 from gated.errors import OptionError, ShapeError
+
+# one call asks for all devices at once; without it, the public question is asked each time
+_any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
 
 
 class ArgumentTypeError(ShapeError, TypeError):
@@ -96,11 +99,11 @@ def check_input(name: str, value: Any, size: int, like: Tensor, cell: str) -> No
 
 def autocast_type(value: Tensor) -> torch.dtype | None:
     """The type in which autocast computes with a tensor, None where it leaves it alone."""
-    device = value.device.type
-    if not torch.is_autocast_enabled(device):
+    if not _any_autocast() or not torch.is_autocast_enabled(value.device.type):
         return None
-    eligible = value.is_floating_point() and value.dtype != torch.float64
-    return torch.get_autocast_dtype(device) if eligible else None
+    if not value.is_floating_point() or value.dtype == torch.float64:
+        return None
+    return torch.get_autocast_dtype(value.device.type)
 
 
 def check_step(values: Mapping[str, Any], cell: str) -> None:
