@@ -65,7 +65,9 @@ def _row(columns: dict[str, Any], k: int) -> dict[str, float]:
 @_DATA
 @_JSON
 def backtest(run: str, windows: int, data: str | None, as_json: bool) -> None:
-    """Judge the trained RUN as if it had been used at K past times, one horizon apart.
+    """Judge the trained RUN as if it had been used at K past times.
+
+    They are one horizon apart, or closer where the held-out end is too short for that.
 
     The origins lie in the held-out end of the table: the network saw nothing after them.
     """
@@ -76,6 +78,9 @@ def backtest(run: str, windows: int, data: str | None, as_json: bool) -> None:
     forecaster, _ = open_with_data(run, data)
     found = forecaster.evaluate(windows)
     rows = by_cutoff(found, forecaster.data)
+    fit = found.forecasts.groupby("unique_id")["window"].nunique().max()
+    if fit < windows:
+        screen.result([f"{windows} forecasts were asked for, the held-out end has room for {fit}"])
     screen.result(["MASE by the last step that was known:"])
     show_rows(screen, "cutoff", rows, list(found.metrics))
     screen.result(["", f"overall, {forecaster.config.horizon} steps ahead each:"])

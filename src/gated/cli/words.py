@@ -50,9 +50,8 @@ def dates(stamps: Any) -> list[str]:
 
 def show_verdict(screen: Screen, evaluation: Evaluation) -> dict[str, Any]:
     """Print the table and the sentence; return them as plain data."""
-    from gated.inspect.words import verdict
-
-    sentence, outcome = verdict(evaluation.metrics, evaluation.network)
+    sentence, outcome = evaluation.verdict()
+    cautions = evaluation.cautions()
     windows = int(evaluation.forecasts["window"].nunique())
     series = len(evaluation.by_series)
     held_out = f"{windows:,} held-out windows" + (f" of {series} series" if series > 1 else "")
@@ -60,7 +59,14 @@ def show_verdict(screen: Screen, evaluation: Evaluation) -> dict[str, Any]:
     show_metrics(screen, evaluation.metrics, evaluation.network)
     screen.result(LEGEND, style="dim")
     screen.result(["", sentence], style="bold")
-    return {"verdict": sentence, "outcome": outcome, "windows": windows, **evaluation.to_dict()}
+    screen.result(cautions)
+    return {
+        "verdict": sentence,
+        "outcome": outcome,
+        "cautions": cautions,
+        "windows": windows,
+        **evaluation.to_dict(),
+    }
 
 
 def show_metrics(

@@ -22,7 +22,7 @@ def set_target(
 ) -> Schema:
     """Choose the target, which is none of the covariates. Raises OptionError and DataError."""
     if target is None:
-        name, reason = _choose(_values(frame, schema, covariates))
+        name, reason = _choose(frame, _values(frame, schema, covariates))
         return schema.because("target", reason, target=name)
     names = _values(frame, schema, covariates) if target == "*" else names_in(target)
     for name in names:
@@ -86,7 +86,7 @@ def _counts_rows(frame: pd.DataFrame, name: str) -> bool:
     return int(column.iloc[0]) in (0, 1) and bool((column.to_numpy() == steps).all())
 
 
-def _choose(names: list[str]) -> tuple[str, str]:
+def _choose(frame: pd.DataFrame, names: list[str]) -> tuple[str, str]:
     if not names:
         raise DataError(
             "the table has no numeric column to forecast; give its name with --target to see "
@@ -98,6 +98,9 @@ def _choose(names: list[str]) -> tuple[str, str]:
             return by_lower[name], "by its name"
     if len(names) == 1:
         return names[0], "the only numeric column"
-    others = shorten(names[:-1])
-    reason = f"the last of {len(names)} numeric columns; the others are {others}: give --target"
-    return names[-1], reason
+    changing = [name for name in names if frame[name].nunique() > 2] or names
+    others = shorten([name for name in names if name != changing[-1]])
+    reason = (
+        f"a guess: the last of {len(names)} numeric columns; the others are {others}: give --target"
+    )
+    return changing[-1], reason

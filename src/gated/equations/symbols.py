@@ -121,6 +121,11 @@ class Expr:
     def __bool__(self) -> bool:
         raise CellError("equations have no branches: `if` and `and` cannot ask a symbol's value")
 
+    def __lt__(self, other: object) -> bool:
+        raise CellError("equations have no branches: `<` cannot ask a symbol's value; see maximum")
+
+    __gt__ = __le__ = __ge__ = __lt__
+
     def __eq__(self, other: object) -> bool:
         # `if h == 0:` would quietly take one branch; outside a step, graphs compare by identity
         if _active.get() is not None:

@@ -124,6 +124,7 @@ class Report:
 
     title: str
     headline: str
+    cautions: Sequence[str] = ()
     subtitle: str = ""
     outcome: Outcome = "none"
     step: str = "step"

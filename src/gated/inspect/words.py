@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from gated.errors import OptionError
 from gated.inspect.views import Outcome
 
-__all__ = ["explain_metric", "flatten", "number", "percent", "plural", "verdict"]
+__all__ = ["cautions", "explain_metric", "flatten", "number", "percent", "plural", "verdict"]
 
 _METRICS = {
     "mase": "the average error, divided by the error that repeating the last season (or the last "
@@ -79,6 +79,40 @@ def _compare(
     if gain > 0:
         return f"{network} beats the best baseline ({best}): {less}", "win"
     return f"{best} beats the network ({network}): {less} Use {best}.", "lose"
+
+
+def cautions(
+    metrics: Mapping[str, Mapping[str, float]],
+    network: str,
+    metric: str,
+    targets: Mapping[str, float],
+    off: float = 0.15,
+) -> list[str]:
+    """What the headline does not say and its reader should know, one sentence each.
+
+    Args:
+        metrics: model -> metric -> value, lower is better, but for those in ``targets``.
+        network: the model that is judged.
+        metric: the metric that the headline spoke of.
+        targets: metric -> the share it should have, such as an interval's coverage.
+        off: how far from its target a share is worth a word.
+
+    >>> metrics = {"LSTM": {"MASE": 1, "WQL": 2}, "ridge": {"MASE": 2, "WQL": 1}}
+    >>> cautions(metrics, "LSTM", "MASE", {})
+    ['By WQL ridge is better.']
+    """
+    own = metrics[network]
+    found: list[str] = []
+    for name, target in sorted(targets.items(), reverse=True):
+        if name in own and abs(own[name] - target) > off and not found:
+            said = f"{name}: the truth lay within that interval {percent(own[name])} of the time"
+            found.append(f"Do not trust the intervals ({said}).")
+    for name, value in own.items():
+        better = [m for m, row in metrics.items() if name in row and row[name] < value * (1 - 1e-9)]
+        if name != metric and name not in targets and better:
+            best = min(better, key=lambda m: metrics[m][name])
+            found.append(f"By {name} {best} is better.")
+    return found
 
 
 def number(value: float, digits: int = 3, whole: bool = True) -> str:

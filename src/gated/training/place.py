@@ -93,8 +93,9 @@ class History:
 
     def describe(self) -> str:
         """One line for people."""
+        epochs = "1 epoch" if len(self.lines) == 1 else f"{len(self.lines)} epochs"
         return (
-            f"{self.stopped} after {len(self.lines)} epochs and {self.seconds:.1f} s; "
+            f"{self.stopped} after {epochs} and {self.seconds:.1f} s; "
             f"best epoch {self.best_epoch}, validation loss {self.best_loss:.4g}"
         )
 

@@ -37,8 +37,8 @@ def seasonal_naive(panel: Panel, series: Tensor, origin: Tensor) -> Array:
 class Ridge:
     """A ridge autoregression on the network's windows: scaled alike, last value subtracted.
 
-    One linear function of the context for each step of the horizon; the penalty is the best of
-    `RIDGE_PENALTIES` on the validation windows. It sees no covariates.
+    One linear function of the context, of its covariates and of those known ahead, for each step
+    of the horizon; the penalty is the best of `RIDGE_PENALTIES` on the validation windows.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Ridge:
         """Fit on training windows (series, origin), choose the penalty on validation windows."""
         from sklearn.linear_model import Ridge as Regression
 
-        width = (panel.config.context_length or 1) + (panel.config.horizon or 1)
+        width = _width(panel)
         x, y = _learnable(panel, *_thin(train, max(_NUMBERS // width, 2)))
         x_val, y_val, real = _tables(panel, *validation)
         tried = []
@@ -65,8 +65,8 @@ class Ridge:
     def __call__(self, panel: Panel, series: Tensor, origin: Tensor) -> Array:
         """Forecasts (N, h) of these windows."""
         parts = []
-        for windows, past, last in _pasts(panel, series, origin):
-            ahead = self.model.predict((past - last).numpy()).reshape(len(past), -1)
+        for windows, seen, last in _parts(panel, series, origin):
+            ahead = self.model.predict(seen).reshape(len(seen), -1)
             parts.append(windows.unscaled(torch.from_numpy(ahead) + last).numpy())
         return np.concatenate(parts)
 
@@ -79,25 +79,33 @@ def _learnable(panel: Panel, series: Tensor, origin: Tensor) -> tuple[Array, Arr
 
 
 def _tables(panel: Panel, series: Tensor, origin: Tensor) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Contexts (N, C) and targets (N, h) less the last value; which targets are real."""
+    """What is seen (N, ...), and targets (N, h) less the last value; which targets are real."""
     context = panel.config.context_length or 1
     x, y, real = [], [], []
-    for windows, past, last in _pasts(panel, series, origin):
-        x.append((past - last).numpy())
+    for windows, seen, last in _parts(panel, series, origin):
+        x.append(seen)
         y.append((windows.y[:, context:] - last).numpy())
         real.append(windows.observed[:, context:].numpy())
     return np.concatenate(x), np.concatenate(y), np.concatenate(real)
 
 
-def _pasts(
-    panel: Panel, series: Tensor, origin: Tensor
-) -> Iterator[tuple[Windows, Tensor, Tensor]]:
-    """Windows a few at a time, with their contexts (B, C) and last values (B, 1)."""
+def _width(panel: Panel) -> int:
+    """The numbers of one window: what is seen, and the targets."""
+    context, horizon = panel.config.context_length or 1, panel.config.horizon or 1
+    past, future = len(panel.data.past), len(panel.data.future)
+    return context * (1 + past + future) + horizon * (1 + future)
+
+
+def _parts(panel: Panel, series: Tensor, origin: Tensor) -> Iterator[tuple[Windows, Array, Tensor]]:
+    """Windows a few at a time, with what the ridge sees of them and their last values (B, 1)."""
     context = panel.config.context_length or 1
     for start in range(0, len(series), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         windows = panel.windows(series[part], origin[part])
-        yield windows, windows.y[:, :context], windows.y[:, context - 1 : context]
+        last = windows.y[:, context - 1 : context]
+        seen = [windows.y[:, :context] - last, windows.covariates[:, :context].flatten(1)]
+        seen.append(windows.future[:, context:].flatten(1))
+        yield windows, torch.cat(seen, dim=1).double().numpy(), last
 
 
 def _thin(windows: tuple[Tensor, Tensor], most: int) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,8 @@ def held_out(splits: list[Split], horizon: int) -> Windows:
 def rolling(splits: list[Split], horizon: int, count: int) -> Windows:
     """`count` origins of each series that end with its data, a horizon apart where there is room.
 
+    With less room they stand closer; no two are the same, so there may be fewer.
+
     Raises:
         DataError: no test part is long enough for one window.
     """
@@ -56,8 +58,8 @@ def rolling(splits: list[Split], horizon: int, count: int) -> Windows:
         room = cut.end - cut.val - horizon
         if room < 0:
             continue
-        step = min(horizon, room // (count - 1)) if count > 1 else horizon
-        found = sorted({cut.end - horizon - step * k for k in range(count)})
+        step = max(1, min(horizon, room // max(1, count - 1)))
+        found = [cut.end - horizon - back for back in range(0, room + 1, step)][:count][::-1]
         series += [index] * len(found)
         origin += found
     if not series:

@@ -16,7 +16,7 @@ from gated.equations import Cell
 from gated.equations.render import latex_lines
 from gated.inspect import half_life
 from gated.inspect.report import CurvesView, ForecastView, Report, SeriesRow, TraceView
-from gated.inspect.words import verdict
+from gated.inspect.words import plural
 from gated.models import ForecastNet
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.verdict import LEVELS, Evaluation
@@ -51,13 +51,14 @@ def build_report(
         environment: versions and machine to print.
     """
     data, net = forecaster.data, forecaster.network
-    headline, outcome = verdict(evaluation.metrics, evaluation.network)
+    headline, outcome = evaluation.verdict()
     trace, memory = _inside(forecaster, data, net)
     several = len(evaluation.by_series) > 1
     return Report(
         title=f"Forecast of {_target(data)}",
         headline=headline,
         outcome=outcome,
+        cautions=evaluation.cautions(),
         subtitle=_subtitle(forecaster, data),
         step=_STEPS.get(data.freq or "", "step"),
         network=evaluation.network,
@@ -89,7 +90,7 @@ def _subtitle(forecaster: Forecaster, data: SeriesSet) -> str:
     series = f"{len(data)} series" if len(data) > 1 else "one series"
     return (
         f"{series}; {config.horizon} steps ahead from the last {config.context_length}; "
-        f"{config.cell}, {config.num_layers} layer(s) of {config.hidden_size} units"
+        f"{config.cell}, {plural(config.num_layers, 'layer')} of {config.hidden_size} units"
     )
 
 

@@ -11,10 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gated.data import SeriesSet
+from gated.inspect.views import Outcome
+from gated.inspect.words import cautions, verdict
 from gated.tasks.forecast.predict import Forecasts
 
 METRICS = ("MASE", "sMAPE", "RMSE", "WQL")
 LEVELS = (50, 80, 90)
+_FEW = 5  # windows that do not overlap
 Array = NDArray[Any]
 
 
@@ -38,6 +41,31 @@ class Evaluation:
     by_horizon: dict[str, dict[str, Array]]
     by_series: dict[str, dict[str, float]]
     forecasts: pd.DataFrame
+
+    def verdict(self) -> tuple[str, Outcome]:
+        """The sentence: does the network beat the best baseline, and by how much?"""
+        return verdict(self.metrics, self.network, self._decisive())
+
+    def cautions(self) -> list[str]:
+        """What the sentence does not say and its reader should know."""
+        targets = {f"coverage {level}%": level / 100 for level in LEVELS}
+        found = cautions(self.metrics, self.network, self._decisive(), targets)
+        apart = self._apart()
+        if apart < _FEW:
+            found.append(
+                f"The held-out part has room for {apart} forecasts that do not overlap: take the "
+                f"verdict as a hint."
+            )
+        return found
+
+    def _decisive(self) -> str:
+        """MASE, unless it is not defined, as for a series that never changes."""
+        return "MASE" if np.isfinite(self.metrics[self.network]["MASE"]) else "RMSE"
+
+    def _apart(self) -> int:
+        """How many windows there are that do not overlap, over all series."""
+        steps = self.forecasts.groupby("unique_id")["ds"].nunique()
+        return int((steps // self.forecasts["step"].max()).sum())
 
     def table(self) -> pd.DataFrame:
         """The metrics, one row a model."""
