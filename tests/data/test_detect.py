@@ -308,3 +308,20 @@ def test_description_names_every_decision():
     lines = detect(hourly(a=DAILY_CYCLE, y=DAILY_CYCLE), past="a").describe()
     starts = [line.split(":")[0] for line in lines]
     assert starts == ["time", "series", "target", "frequency", "season", "past covariates"]
+
+
+def test_a_flag_is_not_guessed_as_the_target():
+    days = pd.date_range("2024-01-01", periods=6)
+    frame = pd.DataFrame({"ds": days, "sales": [3, 5, 4, 6, 8, 7], "promo": [0, 1, 0, 0, 1, 0]})
+    schema = detect(frame)
+    assert schema.target == "sales"
+    assert "a guess" in schema.why["target"]
+
+
+def test_a_row_given_twice_does_not_hide_the_series():
+    days = pd.date_range("2024-01-01", periods=30)
+    frame = pd.concat(
+        [pd.DataFrame({"ds": days, "shop": s, "y": np.arange(30.0)}) for s in ("Bonn", "Köln")]
+    )
+    frame = pd.concat([frame, frame.head(1)], ignore_index=True)
+    assert detect(frame).id_col == "shop"

@@ -12,7 +12,7 @@ from gated.errors import OptionError
 from gated.inspect import verdict
 from gated.inspect.mathml import mathml
 from gated.inspect.thin import average_steps, middle_times, pick_units
-from gated.inspect.words import explain_metric, number, percent
+from gated.inspect.words import cautions, explain_metric, number, percent
 
 
 def table(**values):
@@ -150,3 +150,23 @@ def test_the_examples_in_the_docstrings_hold(name):
     result = doctest.testmod(module, extraglobs=extra)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_cautions_name_a_metric_that_disagrees_with_the_headline():
+    metrics = {"LSTM": {"MASE": 0.9, "WQL": 0.5}, "ridge": {"MASE": 1.0, "WQL": 0.3}}
+    assert cautions(metrics, "LSTM", "MASE", {}) == ["By WQL ridge is better."]
+
+
+def test_cautions_warn_of_intervals_that_miss_the_truth():
+    metrics = {"LSTM": {"MASE": 0.9, "coverage 90%": 0.04}}
+    (said,) = cautions(metrics, "LSTM", "MASE", {"coverage 90%": 0.9})
+    assert said.startswith("Do not trust the intervals")
+    assert "4" in said
+
+
+def test_no_caution_where_all_metrics_agree():
+    metrics = {
+        "LSTM": {"MASE": 0.9, "WQL": 0.2, "coverage 90%": 0.88},
+        "ridge": {"MASE": 1.0, "WQL": 0.3, "coverage 90%": 0.9},
+    }
+    assert cautions(metrics, "LSTM", "MASE", {"coverage 90%": 0.9}) == []

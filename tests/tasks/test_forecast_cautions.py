@@ -1,0 +1,45 @@
+"""What a verdict says beside its sentence, and how many past forecasts a backtest takes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import gated
+from gated.tasks.forecast.evaluate import rolling
+from gated.tasks.forecast.split import Split
+
+SMALL = {"hidden_size": 4, "max_epochs": 1, "horizon": 3, "context_length": 6, "origins": 2}
+
+
+def fitted(values):
+    days = pd.date_range("2024-01-01", periods=len(values))
+    return gated.Forecaster(**SMALL, season=1).fit(pd.DataFrame({"ds": days, "y": values}))
+
+
+def test_a_series_that_never_changes_is_judged_by_rmse_and_is_a_tie():
+    found = fitted(np.full(80, 5.0)).evaluate()
+    assert np.isnan(found.metrics["LSTM"]["MASE"])
+    sentence, outcome = found.verdict()
+    assert outcome == "tie"
+    assert "RMSE" in sentence
+
+
+def test_a_short_held_out_part_makes_the_verdict_a_hint():
+    found = fitted(np.sin(np.arange(60.0))).evaluate()
+    assert any("room for 3 forecasts that do not overlap" in said for said in found.cautions())
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, [97]),
+        (3, [91, 94, 97]),  # a horizon apart
+        (8, [83, 85, 87, 89, 91, 93, 95, 97]),  # closer, to fit
+        (500, list(range(80, 98))),  # no more than there are
+    ],
+)
+def test_rolling_origins_end_with_the_data_and_stay_in_the_held_out_part(count, expected):
+    series, origin = rolling([Split(60, 80, 100)], 3, count)
+    assert origin.tolist() == expected
+    assert torch.equal(series, torch.zeros_like(origin))
