@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from forecast_cases import config_of, trained, waves
+from forecast_cases import config_of, panel_of, series, trained, waves
 
 import gated
 from gated.data import series_set
 from gated.tasks.forecast import Forecaster
 from gated.tasks.forecast.learner import loss_by_step, make_net, outputs
+from gated.tasks.forecast.predict import network
 
 SIZED = [name for name in gated.cells() if set(gated.cell(name).graph.letters) <= {"D", "H"}]
 
@@ -104,6 +105,18 @@ def test_quantiles_come_in_order_and_are_named_by_the_interval_that_they_end():
     assert list(found.columns) == ["unique_id", "ds", "LSTM", "LSTM-lo-98", "LSTM-hi-80"]
     assert (found["LSTM-lo-98"] <= found["LSTM"]).all()
     assert (found["LSTM"] <= found["LSTM-hi-80"]).all()
+
+
+def test_quantiles_that_a_network_gives_crosswise_are_put_in_order():
+    config = config_of(quantiles=(0.1, 0.5, 0.9), scaling="series")
+    panel = panel_of(config, series("a", np.arange(30.0)))
+    net = make_net(config, 0, 0)
+    with torch.no_grad():
+        net.head.out.bias.copy_(torch.tensor([3.0, 1.0, 2.0]).repeat(4))
+    found = network(net, panel, config, torch.tensor([0]), torch.tensor([30]))
+    steps = found.quantiles[0] - panel.levels[-1].item()
+    np.testing.assert_allclose(steps, [[1 * s, 2 * s, 3 * s] for s in [panel.std.item()] * 4])
+    assert (found.point == found.quantiles[..., 1]).all()
 
 
 def test_a_point_forecaster_has_intervals_from_its_errors_on_the_validation_part():
