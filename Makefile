@@ -23,8 +23,8 @@ demo: setup
 
 # make lint: formatting, lint and types.
 lint: setup
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 
 test: lint
