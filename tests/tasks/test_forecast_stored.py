@@ -180,11 +180,12 @@ def test_what_needs_training_says_so(call):
 
 
 def test_a_second_fit_finds_everything_anew():
-    model = Forecaster(hidden_size=4, max_epochs=1, windows_per_epoch=32)
-    model.fit(waves(300))
-    daily = waves(300).assign(ds=pd.date_range("2020-01-01", periods=300, freq="D"))
-    again = Forecaster(hidden_size=4, max_epochs=1, windows_per_epoch=32).fit(daily)
-    assert model.fit(daily).config == again.config
+    options = {"hidden_size": 4, "max_epochs": 1, "windows_per_epoch": 32}
+    short, long = (waves(n).assign(ds=np.arange(n)) for n in (60, 400))
+    again = Forecaster(**options).fit(long)
+    model = Forecaster(**options).fit(short)
+    assert model.config.horizon != again.config.horizon
+    assert model.fit(long).config == again.config
 
 
 def test_two_fits_with_one_seed_are_equal_and_another_seed_is_not():
