@@ -69,7 +69,7 @@ def _as_pytorch(slots: dict[str, Slot]) -> tuple[Slot, ...]:
     own = [f"b_h{key.removeprefix('b')}" for key in bias.keys]
     both = tuple(n if n in second else k for k, n in zip(bias.keys, own, strict=True))
     result = (
-        *[v for k, v in slots.items() if k == "weight_ih"],
+        slots["weight_ih"],
         slots["weight_hh"],
         Slot("bias_ih", bias.keys, bias.block, bias=True),
         Slot("bias_hh", both, bias.block, bias=True),
