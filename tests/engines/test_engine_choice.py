@@ -255,7 +255,6 @@ def test_forward_mode_on_an_engine_that_lacks_it_is_refused_not_zero():
         lstm(forward_ad.make_dual(torch.randn(5, 2, D), torch.randn(5, 2, D)))
 
 
-@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 def test_a_projected_cell_of_ones_own_is_found_too():
     class Own(Cell):
         sizes = {"y": "P"}

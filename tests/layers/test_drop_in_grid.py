@@ -10,8 +10,6 @@ def test_the_grid_has_at_least_two_hundred_configurations():
     assert len(set(CASES)) >= 200
 
 
-# PyTorch says so itself where its projected LSTM has no oneDNN kernel
-@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_outputs_states_and_all_gradients_equal_those_of_torch_nn(case: Case, engine: str):
