@@ -21,7 +21,8 @@ def test_sea_surface_temperature_is_ready_for_detection():
     assert data.health.gaps == 24
 
 
-def test_sea_surface_temperature_is_read_without_importing_its_package():
+def test_sea_surface_temperature_is_read_without_importing_its_package(monkeypatch):
+    monkeypatch.delitem(sys.modules, "bokeh_sampledata", raising=False)
     sea_surface_temperature()
     assert "bokeh_sampledata" not in sys.modules
 
