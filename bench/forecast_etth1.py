@@ -97,7 +97,7 @@ def main() -> int:
     mean, std = values[:TRAIN].mean(), values[:TRAIN].std()
     plain = plain_baselines((values - mean) / std)
     for name, known in KNOWN.items():
-        say(f"{name:32} MSE {plain[name]['MSE']:.4f}  MAE {plain[name]['MAE']:.4f}")
+        say(f"{name:32} MSE {plain[name]['MSE']:.5f}  MAE {plain[name]['MAE']:.4f}")
         if round(plain[name]["MSE"], 3) != known:
             print(f"the {name} should give {known}: wrong data or protocol", file=sys.stderr)
             return 1
@@ -116,20 +116,20 @@ def main() -> int:
             line = found["LSTM"]
             say(
                 f"LSTM, loss {loss}, seed {seed}".ljust(32)
-                + f" MSE {line['MSE']:.4f}  MAE {line['MAE']:.4f}  "
+                + f" MSE {line['MSE']:.5f}  MAE {line['MAE']:.4f}  "
                 f"{line['minutes']:.1f} min, {line['epochs']} epochs"
             )
     ridge = next(iter(runs.values()))[0]["ridge"]
     say(
         f"ridge, {args.context_length} hours".ljust(32)
-        + f" MSE {ridge['MSE']:.4f}  MAE {ridge['MAE']:.4f}"
+        + f" MSE {ridge['MSE']:.5f}  MAE {ridge['MAE']:.4f}"
     )
     means = {
         loss: {key: float(np.mean([r["LSTM"][key] for r in of])) for key in ("MSE", "MAE")}
         for loss, of in runs.items()
     }
     for loss, line in means.items():
-        say(f"LSTM, loss {loss}, mean".ljust(32) + f" MSE {line['MSE']:.4f}  MAE {line['MAE']:.4f}")
+        say(f"LSTM, loss {loss}, mean".ljust(32) + f" MSE {line['MSE']:.5f}  MAE {line['MAE']:.4f}")
     machine = environment() | {"threads": args.threads}
     say("  ".join(f"{key}: {value}" for key, value in machine.items()))
     if args.json:
