@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.data import SeriesSet
-from gated.engines.evaluate import evaluate
+from gated.engines.reference import evaluate
 from gated.equations import Cell
 from gated.equations.render import latex_lines
 from gated.inspect import half_life
@@ -233,7 +233,7 @@ def _half_life(cell: Cell, values: Mapping[str, torch.Tensor]) -> NDArray[Any] |
     factor = next(iter(kept.values()))
     graph = cell.graph
     known = {graph.equations[name]: value for name, value in values.items()}
-    return half_life(evaluate(factor, known)[0].double().numpy())
+    return half_life(evaluate([factor], known)[factor][0].double().numpy())
 
 
 def _references(forecaster: Forecaster) -> dict[str, float]:
