@@ -43,3 +43,21 @@ def test_rolling_origins_end_with_the_data_and_stay_in_the_held_out_part(count, 
     series, origin = rolling([Split(60, 80, 100)], 3, count)
     assert origin.tolist() == expected
     assert torch.equal(series, torch.zeros_like(origin))
+
+
+def test_rows_of_known_covariates_alone_continue_a_table_without_ids():
+    steps = np.arange(80)
+    promo = steps % 4 == 0
+    days = pd.date_range("2024-01-01", periods=83)
+    table = pd.DataFrame({"ds": days[:80], "sales": 5.0 + steps % 3, "promo": promo.astype(int)})
+    ahead = pd.DataFrame({"ds": days[80:], "sales": np.nan, "promo": [1, 0, 0]})
+    options = {**SMALL, "season": 1, "target": "sales", "future": ("promo",)}
+    forecast = gated.Forecaster(**options).fit(table).predict(frame=ahead)
+    assert forecast["ds"].tolist() == days[80:].tolist()
+
+
+def test_where_the_network_loses_other_metrics_add_no_caution():
+    found = fitted(np.arange(200.0) % 3)  # the ridge has this in full, one epoch does not
+    evaluation = found.evaluate()
+    assert evaluation.verdict()[1] == "lose"
+    assert not [said for said in evaluation.cautions() if said.startswith("By ")]

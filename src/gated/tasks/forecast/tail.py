@@ -84,6 +84,8 @@ def rows(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         return long_frame(series_set(frame, schema))
     ahead = long_frame(series_set(frame, replace(schema, target=schema.future[0])))
     ahead["y"] = np.nan
+    if schema.id_col is None:  # one series, named by its target
+        ahead["unique_id"] = schema.target
     if frame[schema.target].replace("", np.nan).isna().all():
         return ahead
     return pd.concat([ahead, long_frame(series_set(frame, schema))], ignore_index=True)

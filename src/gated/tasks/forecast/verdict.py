@@ -49,7 +49,10 @@ class Evaluation:
     def cautions(self) -> list[str]:
         """What the sentence does not say and its reader should know."""
         targets = {f"coverage {level}%": level / 100 for level in LEVELS}
-        found = cautions(self.metrics, self.network, self._decisive(), targets)
+        network, metric = self.network, self._decisive()
+        # where the network loses, that other metrics say so too is no news
+        metrics = {network: self.metrics[network]} if self.verdict()[1] == "lose" else self.metrics
+        found = cautions(metrics, network, metric, targets)
         apart = self._apart()
         if apart < _FEW:
             found.append(
