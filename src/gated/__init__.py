@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from gated.cells import cell as cell
 from gated.cells import cells as cells
+from gated.cells.regularisers import (
+    dropconnect,
+    recurrent_dropout,
+    variational_dropout,
+    zoneout,
+)
 from gated.equations import Cell
+from gated.equations.maps import Convolution, Dense, Diagonal, Heads
 from gated.errors import GatedError
 
 if TYPE_CHECKING:
@@ -20,7 +27,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["GRU", "LSTM", "RNN", "Cell", "Forecaster", "GatedError", "Recurrent", "cell", "cells"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "Forecaster",
+    "GatedError",
+    "Heads",
+    "Recurrent",
+    "cell",
+    "cells",
+    "dropconnect",
+    "recurrent_dropout",
+    "variational_dropout",
+    "zoneout",
+]
 
 _LAZY = {
     "GRU": "gated.layers",

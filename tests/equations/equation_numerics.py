@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gated.engines import products
 from gated.equations import Cell, Graph
+from gated.equations.dims import Dim
 from gated.equations.graph import fold
 from gated.equations.ops import OPS
-from gated.equations.symbols import Dim, Node
+from gated.equations.symbols import Node
 
-SCOPE = {"torch": torch, "linear": torch.nn.functional.linear}
+SCOPE = products.SCOPE | {"linear": torch.nn.functional.linear}
 SIZES = {"D": 3, "H": 4, "P": 2}
 
 
@@ -29,7 +31,7 @@ def evaluate(roots: Iterable[Node], values: Mapping[Node, Tensor]) -> dict[Node,
             return values[node]
         if node.op == "constant":
             return torch.tensor(node.value, dtype=torch.float64)
-        names = dict(zip("ab", args, strict=False))
+        names = dict(zip("abc", args, strict=False))
         return eval(OPS[node.op].torch.format(*names), SCOPE | names)
 
     return fold(roots, value)

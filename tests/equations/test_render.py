@@ -17,9 +17,10 @@ from small_cells import SMALL, Masked, ScalarLSTM
 
 import gated
 from gated.equations import Cell, Family, W, absolute, b, exp, normalize, sigmoid, tanh
+from gated.equations.dims import Dim
 from gated.equations.graph import fold
 from gated.equations.render import expression, latex_lines
-from gated.equations.symbols import Dim, Node, Symbol, apply
+from gated.equations.symbols import Node, Symbol, apply
 
 CELLS = [gated.cell(name) for name in gated.cells()] + [cls() for cls in SMALL]
 

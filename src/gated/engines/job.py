@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gated.equations import Cell
+from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.symbols import Node
 
@@ -20,7 +21,8 @@ class Job(NamedTuple):
     """A stack of layers of one cell over one batch of sequences, not empty.
 
     Axes: T time, B batch, L layers, S directions, D input size, n the size of a state, N the sum
-    of the rows' lengths.
+    of the rows' lengths. Where the cell's maps are convolutions, the axes of the image stand
+    before the last: (T, B, *extent, D).
 
     Attributes:
         cell: the cell.
@@ -33,6 +35,8 @@ class Job(NamedTuple):
         inputs: the cell's inputs by name, the first is the sequence, which layers above take from
             the layer below. Each is (T, B, its size), or (N, its size) if `batch_sizes` is given:
             then the rows are sorted by length, and their steps packed as in a PackedSequence.
+        own: further inputs that each layer and direction has for itself, in the order of the
+            weights, laid out as `inputs`; empty if there are none.
         initial: the states before the first step, each (L * S, B, n).
         batch_sizes: the number of rows that reach each step, (T,) on the CPU; None if all reach T.
         dropout: probability of dropping an output of every layer but the last.
@@ -52,6 +56,7 @@ class Job(NamedTuple):
     dropout: float = 0.0
     training: bool = False
     trace: bool = False
+    own: Sequence[Mapping[str, Tensor]] = ()
 
     @property
     def sequence(self) -> Tensor:
@@ -66,8 +71,7 @@ class Job(NamedTuple):
 
     def units(self, node: Node) -> int:
         """The number of units of a named value."""
-        size = node.shape[0].value
-        return self.sizes[size] if isinstance(size, str) else size or 1
+        return length(node.shape[0].value or 1, self.sizes) if node.shape else 1
 
 
 class Result(NamedTuple):

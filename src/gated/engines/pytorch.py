@@ -150,6 +150,8 @@ def supports(job: Job) -> str | None:
     """None if PyTorch has a fused operator for the job, else what stands in the way."""
     if operator(job.cell.graph) is None:
         return f"PyTorch has no fused operator that computes {job.cell.name}"
+    if job.own:
+        return "PyTorch's fused operators take no noise at each step"
     if job.trace:
         return "PyTorch's fused operators do not show their gates"
     if forward_ad._current_level >= 0:

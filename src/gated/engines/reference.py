@@ -12,34 +12,16 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, pad
 
 from gated.engines.job import Job, Result, Values
-from gated.equations.graph import Graph
+from gated.engines.products import SCOPE
+from gated.equations.graph import Graph, length
 from gated.equations.ops import OPS
 from gated.equations.symbols import Node
 
-_BLOCK = 8
-
-
-def _linear(rows: Tensor, matrix: Tensor) -> Tensor:
-    """The matrix times every row, with bits that do not depend on where a row stands.
-
-    BLAS computes the edges of its blocks in another order than their inside, so that a row's last
-    bit depends on its neighbours; padded to whole blocks, a product has no edges.
-    """
-    width, height = rows.shape[-1], matrix.shape[0]
-    count = rows.numel() // width
-    if not (width % _BLOCK or height % _BLOCK or count % _BLOCK):
-        return linear(rows, matrix)
-    flat = pad(rows.reshape(-1, width), (0, -width % _BLOCK, 0, -count % _BLOCK))
-    whole = linear(flat, pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK)))
-    return whole[:count, :height].reshape(*rows.shape[:-1], height)
-
-
-_SCOPE = {"torch": torch, "linear": _linear}
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    name: eval(f"lambda a, b=None: {op.torch.format('a', 'b')}", _SCOPE) for name, op in OPS.items()
+    name: eval(f"lambda a, b=None, c=None: {op.torch.format(*'abc')}", SCOPE)
+    for name, op in OPS.items()
 }
 
 
@@ -137,7 +119,8 @@ class _Direction:
             if job.batch_sizes is None
             else job.batch_sizes.tolist()
         )
-        self.known = {self.graph.inputs[name]: value for name, value in inputs.items()}
+        own = job.own[place] if job.own else {}
+        self.known = {self.graph.inputs[n]: value for n, value in (*inputs.items(), *own.items())}
         for key, value in _parameters(job, layer, direction).items():
             self.known[self.plan.leaves[key]] = value
         for node in self.plan.before:
@@ -204,6 +187,6 @@ def _parameters(job: Job, layer: int, direction: int) -> Values:
             values[key] = values[key] + block if key in values else block
     for parameter in job.cell.parameters:
         if parameter.key not in values:
-            shape = [job.sizes[n] if isinstance(n, str) else n for n in parameter.shape]
+            shape = [length(size, job.sizes) for size in parameter.shape]
             values[parameter.key] = like.new_zeros(shape)
     return values

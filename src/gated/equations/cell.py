@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from gated.equations import facts, render
-from gated.equations.graph import Graph, Parameter, Size, State
+from gated.equations.graph import Graph, Parameter, Size, State, length
+from gated.equations.noise import Noise
 from gated.equations.step import trace
 from gated.equations.symbols import Node
-from gated.errors import CellError
+from gated.equations.variant import Change, varied
 
 
 class Cell:
@@ -28,6 +30,9 @@ class Cell:
             hidden size, another letter a size given when a layer is built, a number itself.
         sizes: states that have another size than H, as {"h": "P"}.
         initial: values of states before the first step, if other than 0, as {"m": float("-inf")}.
+        where: for a subclass, what differs from the equations it inherits: {"f": 1}, or
+            {"f": lambda i: 1 - i}. A function takes names as they are known at that line; for a
+            family of parameters, as {"p": 0}, a number.
         source: the paper, with equation numbers.
         renames: the paper's symbol for each of ours that differs, as {"g": "z"}.
 
@@ -49,7 +54,13 @@ class Cell:
     initial: ClassVar[Mapping[str, float]] = {}
     source: ClassVar[str] = ""
     renames: ClassVar[Mapping[str, str]] = {}
+    where: ClassVar[Mapping[str, Change]] = {}
     graph: ClassVar[Graph]
+    # what regularisers draw in training, and the equations into which they put it
+    noise: ClassVar[tuple[Noise, ...]] = ()
+    noisy: ClassVar[Cell | None] = None
+    # how a cell that was derived from another is made anew, as pickle needs it
+    recipe: ClassVar[tuple[Callable[..., Cell], tuple[Any, ...]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -58,10 +69,16 @@ class Cell:
             cls.name = words.lower()
         if cls.step is not Cell.step:
             cls.graph = trace(cls)
+            for base in reversed(cls.__mro__):
+                if vars(base).get("where"):
+                    cls.graph = varied(cls.graph, vars(base)["where"], cls.name)
 
     def step(self, *symbols: Any) -> Any:
         """One step: inputs and previous states in, new states out."""
         raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Callable[..., Cell], tuple[Any, ...]]:
+        return self.recipe or (type(self), ())
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -72,6 +89,11 @@ class Cell:
     def gates(self) -> tuple[str, ...]:
         """The names that the step assigns besides the states."""
         return self.graph.gates
+
+    @property
+    def training(self) -> Cell:
+        """The cell that runs in training: with the noise of its regularisers, if it has any."""
+        return self.noisy or self
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -118,15 +140,39 @@ class Cell:
         return f"<cell {self.name}: states {', '.join(s.name for s in self.states)}>"
 
 
+def derived(
+    cell: Cell,
+    transform: Callable[[Graph], Graph],
+    recipe: tuple[Callable[..., Cell], tuple[Any, ...]],
+    *,
+    training: Callable[[Graph], Graph] | None = None,
+    noise: tuple[Noise, ...] = (),
+) -> Cell:
+    """A cell whose equations are another's, transformed.
+
+    Args:
+        cell: the cell to start from.
+        transform: gives the new graph.
+        recipe: the function and the arguments that derive it anew.
+        training: gives the new graph in training, `transform` if not given.
+        noise: what is drawn in training beside what `cell` draws already.
+    """
+    own = {name: getattr(cell, name) for name in ("name", "source", "renames")}
+    own |= {"__doc__": type(cell).__doc__, "__module__": type(cell).__module__}
+    noisy = None
+    if cell.noise or noise:
+        graph = (training or transform)(cell.training.graph)
+        noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph})()
+    own |= {"graph": transform(cell.graph), "recipe": recipe}
+    own |= {"noisy": noisy, "noise": (*cell.noise, *noise)}
+    new: Cell = type(type(cell).__name__, (Cell,), own)()
+    return new
+
+
 def shape_size(shape: tuple[Size, ...], known: Mapping[str, int]) -> int:
     """The number of elements of a shape in letters.
 
     Raises:
         CellError: a letter has no value in `known`.
     """
-    count = 1
-    for size in shape:
-        if isinstance(size, str) and size not in known:
-            raise CellError(f"size {size} is not known: give {size}=..., known are {sorted(known)}")
-        count *= known[size] if isinstance(size, str) else size
-    return count
+    return math.prod(length(size, known) for size in shape)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from gated.equations.backward import gradient
 from gated.equations.graph import Graph, Size, fold
+from gated.equations.ops import PRODUCTS
 from gated.equations.symbols import Node
 
-_ACROSS_UNITS = ("matmul", "mean", "normalize", "sum")
+_ACROSS_UNITS = (*PRODUCTS, "mean", "normalize", "sum")
 _BILINEAR = ("add", "sub", "neg", "mul", "div")
 
 
@@ -42,8 +43,10 @@ def _degree(node: Node, args: list[int]) -> int:
         return 0
     if node.op in ("add", "sub", "neg", "mean", "sum"):
         return max(args)
-    if node.op in ("mul", "matmul"):
+    if node.op in ("mul", *PRODUCTS):
         return min(2, sum(args))
+    if node.op == "select" and args[0] == 0:
+        return max(args)
     return args[0] if node.op == "div" and args[1] == 0 else 2
 
 
@@ -52,7 +55,7 @@ def successive_products(graph: Graph) -> int:
     moving = graph.depends_on_state()
 
     def depth(node: Node, args: list[int]) -> int:
-        own = node.op == "matmul" and node in moving
+        own = node.op in PRODUCTS and node in moving
         return max(args, default=0) + own
 
     return max(fold(graph.updates.values(), depth).values())
@@ -65,16 +68,20 @@ def kept(graph: Graph) -> dict[str, Node]:
     nor a matrix product, so a state that has no such path (the RNN's h) is left out. A gate is a
     named value that is not just a sum or product of others: the LSTM's f, be it a state or not.
     """
-    gates = {node for node in graph.equations.values() if node.op not in _BILINEAR}
-    across = {node for node in graph.nodes() if node.op in _ACROSS_UNITS}
     found = {}
     for name, node in graph.updates.items():
         one = Node("constant", value=1.0)
-        factors = gradient([(node, one)], fixed=(gates - {node}) | across)
+        factors = gradient([(node, one)], fixed=held(graph, node))
         factor = factors.get(graph.previous[name])
         if factor is not None:
             found[name] = _without_ones(factor)
     return found
+
+
+def held(graph: Graph, update: Node) -> set[Node]:
+    """What is fixed where the memory behind `update` is followed: gates, and what mixes units."""
+    gates = {node for node in graph.equations.values() if node.op not in _BILINEAR}
+    return (gates - {update}) | {node for node in graph.nodes() if node.op in _ACROSS_UNITS}
 
 
 def _without_ones(root: Node) -> Node:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gated.equations.symbols import Node, Symbol
+from gated.errors import CellError
 
+# a letter, a number, or a part of a letter: "H/4" are the units that one of four heads sees
 Size = str | int
 T = TypeVar("T")
 
@@ -74,7 +76,7 @@ class Graph:
         """The sizes that stand open, as letters: D, H and whatever else the cell names."""
         shapes = [p.shape for p in self.parameters]
         shapes += [(s.size,) for s in self.states] + [(s,) for s in self.input_sizes.values()]
-        letters = [size for shape in shapes for size in shape if isinstance(size, str)]
+        letters = [n.split("/")[0] for shape in shapes for n in shape if isinstance(n, str)]
         return tuple(dict.fromkeys(letters))
 
     def nodes(self) -> list[Node]:
@@ -88,6 +90,24 @@ class Graph:
             if node.op == "state" or any(arg in found for arg in node.args):
                 found.add(node)
         return found
+
+
+def length(size: Size, known: Mapping[str, int]) -> int:
+    """The number that a size stands for, given the values of the letters.
+
+    Raises:
+        CellError: a letter has no value, or does not divide into its parts.
+    """
+    if isinstance(size, int):
+        return size
+    letter, _, parts = size.partition("/")
+    if letter not in known:
+        raise CellError(f"size {letter} is not known: give {letter}=..., known are {sorted(known)}")
+    if parts and known[letter] % int(parts):
+        raise CellError(
+            f"{letter} = {known[letter]} units do not divide into {parts} heads of equal size"
+        )
+    return known[letter] // int(parts or 1)
 
 
 def sort(roots: Iterable[Node]) -> list[Node]:

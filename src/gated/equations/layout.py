@@ -6,9 +6,10 @@ matrices in `weight_ih`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gated.equations.graph import Graph, Parameter, Size
+from gated.equations.graph import Graph, Parameter, Size, length
 from gated.errors import CellError
 
 _STORED_AS = {"W": "weight_ih", "U": "weight_hh", "b": "bias"}
@@ -16,16 +17,20 @@ _STORED_AS = {"W": "weight_ih", "U": "weight_hh", "b": "bias"}
 
 @dataclass(frozen=True)
 class Slot:
-    """One stored tensor: the symbols whose blocks of rows it holds, from the top."""
+    """One stored tensor: the symbols whose blocks of rows it holds, from the top.
+
+    `start` is the value that it has before training, None if it is drawn at random.
+    """
 
     name: str
     keys: tuple[str, ...]
     block: tuple[Size, ...]
     bias: bool = False
+    start: float | None = None
 
-    def shape(self, sizes: dict[str, int]) -> tuple[int, ...]:
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Its shape for given sizes."""
-        rows, *tail = (sizes[n] if isinstance(n, str) else n for n in self.block)
+        rows, *tail = (length(size, sizes) for size in self.block)
         return (rows * len(self.keys), *tail)
 
 
@@ -56,10 +61,11 @@ def layout(graph: Graph, *, pytorch: bool = False) -> tuple[Slot, ...]:
 
 def _slots(family: tuple[Parameter, ...]) -> list[Slot]:
     letter, bias = family[0].family, family[0].symbol.family.bias
+    start = family[0].symbol.family.start
     if len({parameter.shape for parameter in family}) == 1:
         keys = tuple(parameter.key for parameter in family)
-        return [Slot(_STORED_AS.get(letter, letter), keys, family[0].shape, bias)]
-    return [Slot(p.key.replace(".", "_"), (p.key,), p.shape, bias) for p in family]
+        return [Slot(_STORED_AS.get(letter, letter), keys, family[0].shape, bias, start)]
+    return [Slot(p.key.replace(".", "_"), (p.key,), p.shape, bias, start) for p in family]
 
 
 def _as_pytorch(slots: dict[str, Slot]) -> tuple[Slot, ...]:

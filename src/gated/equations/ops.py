@@ -27,8 +27,9 @@ Derivative = Callable[..., "tuple[Node | None, ...]"]
 class Op:
     """One operation: how many operands, how shapes combine, and its row in every target.
 
-    `shape` is elementwise (units must agree, 1 spreads), reduce (n units to 1), matmul, matmul_t
-    or outer. `binds` is how tightly the rendering binds: operands that bind less get parentheses.
+    `shape` is elementwise (units must agree, 1 spreads), reduce (n units to 1), matmul (of a matrix
+    or of a convolution's kernel), blocks, the transposed of both, outer or like (its first
+    operand). `binds` is how tightly the rendering binds: operands that bind less get parentheses.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Op:
     derivative: Derivative
 
 
-def _apply(name: str, *args: Node) -> Node:
+def _apply(name: str, *args: Node | int) -> Node:
     from gated.equations.symbols import apply
 
     return apply(name, *args)
@@ -118,6 +119,15 @@ _ROWS = [
     Op("normalize", 1, "elementwise",
        f"torch.nn.functional.layer_norm({{0}}, {{0}}.shape[-1:], eps={NORMALIZE_EPS})",
        r"\mathrm{{norm}}\left({0}\right)", "norm({0})", CALL, _d_normalize),
+    Op("select", 3, "elementwise", "torch.where({0} > 0, {1}, {2})",
+       r"\begin{{cases}} {1} & {0} > 0 \\ {2} & \text{{else}} \end{{cases}}",
+       "select({0}, {1}, {2})", CALL,
+       lambda g, y, c, a, b: (None, _apply("select", c, g, 0), _apply("select", c, 0, g))),
+    # What `@` means where a layer's maps are not dense: equations.maps puts these in its place.
+    Op("blocks", 2, "blocks", "blocks({0}, {1})", "{0} {1}", "{0} {1}", MATRIX,
+       lambda g, y, m, v: (_apply("blocks_outer", m, g, v), _apply("blocks_t", m, g))),
+    Op("convolve", 2, "matmul", "convolve({0}, {1})", r"{0} \ast {1}", "{0} ∗ {1}", MATRIX,
+       lambda g, y, m, v: (_apply("convolve_outer", m, g, v), _apply("convolve_t", m, g))),
     # The rest appears in derivatives only.
     Op("heaviside", 1, "elementwise", "({0} > 0).to({0}.dtype)", r"\left[{0} > 0\right]", "[{0} > 0]",
        CALL, lambda g, y, a: (None,)),
@@ -129,6 +139,19 @@ _ROWS = [
        lambda g, y, m, v: (_apply("outer", v, g), _apply("matmul", m, g))),
     Op("outer", 2, "outer", "{0}.unsqueeze(-1) * {1}.unsqueeze(-2)", r"{0}\, {1}^\top", "{0} {1}ᵀ",
        MATRIX, lambda g, y, a, b: (_apply("matmul", g, b), _apply("matmul_t", g, a))),
+    Op("blocks_t", 2, "blocks_t", "blocks_t({0}, {1})", r"{0}^\top {1}", "{0}ᵀ {1}", MATRIX,
+       lambda g, y, m, v: (_apply("blocks_outer", m, v, g), _apply("blocks", m, g))),
+    Op("blocks_outer", 3, "like", "blocks_outer({0}, {1}, {2})",
+       r"\mathrm{{blocks}}_{{{0}}}\left({1}\, {2}^\top\right)", "blocks_{0}({1} {2}ᵀ)", CALL,
+       lambda g, y, m, a, b: (None, _apply("blocks", g, b), _apply("blocks_t", g, a))),
+    Op("convolve_t", 2, "matmul_t", "convolve_t({0}, {1})", r"{0}^\top \ast {1}", "{0}ᵀ ∗ {1}", MATRIX,
+       lambda g, y, m, v: (_apply("convolve_outer", m, v, g), _apply("convolve", m, g))),
+    Op("convolve_outer", 3, "like", "convolve_outer({0}, {1}, {2})",
+       r"\mathrm{{kernel}}_{{{0}}}\left({1} \ast {2}\right)", "kernel_{0}({1} ∗ {2})", CALL,
+       lambda g, y, m, a, b: (None, _apply("convolve", g, b), _apply("convolve_t", g, a))),
 ]  # fmt: skip
 
 OPS: dict[str, Op] = {op.name: op for op in _ROWS}
+
+# a parameter times a vector, in every meaning that a layer's maps may give it
+PRODUCTS = ("matmul", "blocks", "convolve")

@@ -13,9 +13,9 @@ from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gated.equations.declared import declared
+from gated.equations.dims import Dim, unify
 from gated.equations.graph import Graph, Parameter, Size, sort
 from gated.equations.symbols import (
-    Dim,
     Expr,
     Family,
     Node,
@@ -24,7 +24,6 @@ from gated.equations.symbols import (
     check_name,
     describe,
     traced,
-    unify,
 )
 from gated.errors import CellError
 

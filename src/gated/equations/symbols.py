@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from gated.equations.dims import Dim, Shape, unify
 from gated.equations.ops import OPS
 from gated.errors import CellError
 
@@ -28,54 +29,6 @@ def check_name(name: str, what: str) -> str:
 
 def _not_a_name(name: object, what: str) -> str:
     return f"{what} {name!r} is not a name: use a letter, then letters, digits or underscores"
-
-
-class Dim:
-    """The length of an axis: a letter ("D", "H"), a number, or not known yet."""
-
-    __slots__ = ("_link", "_value")
-
-    def __init__(self, value: str | int | None = None):
-        self._value = value
-        self._link: Dim | None = None
-
-    def root(self) -> Dim:
-        """The dimension that this one was found equal to."""
-        dim = self
-        while dim._link is not None:
-            dim = dim._link
-        return dim
-
-    @property
-    def value(self) -> str | int | None:
-        """The letter or number, None while it is open."""
-        return self.root()._value
-
-    def settle(self, value: str | int) -> None:
-        """Give an open dimension its value."""
-        root = self.root()
-        if root._value is None:
-            root._value = value
-
-    def __repr__(self) -> str:
-        return "?" if self.value is None else str(self.value)
-
-
-def unify(a: Dim, b: Dim) -> bool:
-    """Make two dimensions one; False if they are known to differ."""
-    a, b = a.root(), b.root()
-    if a is b:
-        return True
-    if a._value is None:
-        a._link = b
-    elif b._value is None:
-        b._link = a
-    else:
-        return a._value == b._value
-    return True
-
-
-Shape = tuple[Dim, ...]
 
 
 class Expr:
@@ -187,7 +140,8 @@ class Family(Expr):
     """Parameters that share a letter: `W.i`, `W.f`, ...; `W` alone where there is one.
 
     Matrix or vector is decided by use: left of `@` it is a matrix, elsewhere a vector. `bias`
-    says that a layer built with `bias=False` leaves these out.
+    says that a layer built with `bias=False` leaves these out, `start` the value that they have
+    before training (gains start at 1); without it they are drawn at random.
 
     Example:
         >>> from gated.equations import Family
@@ -196,10 +150,18 @@ class Family(Expr):
         'V.gate'
     """
 
-    def __init__(self, letter: str, *, latex: str | None = None, bias: bool = False):
+    def __init__(
+        self,
+        letter: str,
+        *,
+        latex: str | None = None,
+        bias: bool = False,
+        start: float | None = None,
+    ):
         self.letter = check_name(letter, "parameter family")
         self.latex = latex or letter
         self.bias = bias
+        self.start = start
 
     def __getattr__(self, subscript: str) -> Symbol:
         # An AttributeError, as hasattr, copy, pickle and notebooks probe objects for odd names.
@@ -272,7 +234,7 @@ def _check_written(op: str, args: tuple[Node, ...]) -> None:
         numbers = ", ".join(describe(arg) for arg in args)
         raise CellError(f"{op}({numbers}) holds no symbol: compute it in Python, as with math.exp")
     for arg in args if OPS[op].shape != "matmul" else ():
-        if len(arg.shape) == 2:
+        if len(arg.shape) > 1:
             raise CellError(
                 f"{describe(arg)} is a matrix, it stands where vectors do: use another name"
             )
@@ -293,7 +255,7 @@ def _as_node(operand: Operand) -> Node:
 def _as_matrix(node: Node) -> None:
     if node.op == "parameter" and node.shape == ():
         node.shape = (Dim(), Dim())
-    if len(node.shape) != 2:
+    if len(node.shape) < 2:
         raise CellError(
             f"{describe(node)} is {_kind(node.shape)}, left of @ must stand a matrix, as in W.i @ x"
         )
@@ -307,7 +269,11 @@ def _result_shape(op: str, args: tuple[Node, ...]) -> Shape:
         return (Dim(1),)
     if rule == "outer":
         return (args[0].shape[0], args[1].shape[0])
-    rows, columns = args[0].shape if rule == "matmul" else args[0].shape[::-1]
+    if rule == "like":
+        return args[0].shape
+    if rule in ("blocks", "blocks_t"):
+        return (_whole(args[0].shape[1 if rule == "blocks" else 2], args[0].shape[0]),)
+    rows, columns = args[0].shape[:2] if rule == "matmul" else args[0].shape[1::-1]
     vector = args[1]
     if len(vector.shape) != 1:
         got = _kind(vector.shape)
@@ -320,8 +286,14 @@ def _result_shape(op: str, args: tuple[Node, ...]) -> Shape:
     return (rows,)
 
 
+def _whole(part: Dim, count: Dim) -> Dim:
+    """The axis of which a block-diagonal matrix sees `part`: "H" of "H/4"."""
+    value = part.value
+    return Dim(value.split("/")[0] if isinstance(value, str) else value * count.value)  # type: ignore[operator]
+
+
 def _elementwise(op: str, args: tuple[Node, ...]) -> Shape:
-    if any(len(arg.shape) == 2 for arg in args):
+    if any(len(arg.shape) > 1 for arg in args):
         return _matrices(op, args)
     result: Shape = ()
     for arg in args:
@@ -351,4 +323,4 @@ def describe(node: Node) -> str:
 
 
 def _kind(shape: Shape) -> str:
-    return ("a number", "a vector", "a matrix")[len(shape)]
+    return ("a number", "a vector", "a matrix")[min(len(shape), 2)]

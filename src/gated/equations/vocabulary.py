@@ -63,6 +63,11 @@ def minimum(a: Operand, b: Operand) -> Node:
     return apply("minimum", a, b)
 
 
+def select(condition: Operand, a: Operand, b: Operand) -> Node:
+    """a where the condition is above 0, else b; the one not taken may be NaN."""
+    return apply("select", condition, a, b)
+
+
 def mean(v: Operand) -> Node:
     """The mean over the units, one number."""
     return apply("mean", v)

@@ -1,0 +1,101 @@
+"""What the products of the operation table mean in PyTorch, on values (..., units).
+
+Axes: N heads, r and k the rows and columns of a head, the rest as in the house: D columns, H rows.
+A convolution's values are (..., *extent, units), as many axes of extent as its kernel has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn import grad
+from torch.nn.functional import pad
+
+_BLOCK = 8
+
+
+def linear(rows: Tensor, matrix: Tensor) -> Tensor:
+    """The matrix (H, D) times every row, with bits that do not depend on where a row stands.
+
+    BLAS computes the edges of its blocks in another order than their inside, so that a row's last
+    bit depends on its neighbours; padded to whole blocks, a product has no edges.
+    """
+    width, height = rows.shape[-1], matrix.shape[0]
+    count = rows.numel() // width
+    if not (width % _BLOCK or height % _BLOCK or count % _BLOCK):
+        return F.linear(rows, matrix)
+    flat = pad(rows.reshape(-1, width), (0, -width % _BLOCK, 0, -count % _BLOCK))
+    whole = F.linear(flat, pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK)))
+    return whole[:count, :height].reshape(*rows.shape[:-1], height)
+
+
+def blocks(matrix: Tensor, v: Tensor) -> Tensor:
+    """The blocks (..., N, r, k) times a vector (..., N * k), head by head: (..., N * r)."""
+    heads = v.view(*v.shape[:-1], matrix.shape[-3], matrix.shape[-1])
+    return torch.einsum("...nrk,...nk->...nr", matrix, heads).flatten(-2)
+
+
+def blocks_t(matrix: Tensor, v: Tensor) -> Tensor:
+    """The transposed blocks times a vector (..., N * r): (..., N * k)."""
+    return blocks(matrix.mT, v)
+
+
+def blocks_outer(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The outer product of (..., N * r) and (..., N * k) within each head, as `like` is cut."""
+    rows, columns = (v.view(*v.shape[:-1], like.shape[-3], -1) for v in (a, b))
+    return torch.einsum("...nr,...nk->...nrk", rows, columns)
+
+
+_CONVOLUTIONS: list[Callable[..., Tensor]] = [F.conv1d, F.conv2d, F.conv3d]
+_TRANSPOSED: list[Callable[..., Tensor]] = [
+    F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
+]  # fmt: skip
+_WEIGHTS: list[Callable[..., Any]] = [
+    grad.conv1d_weight, grad.conv2d_weight, grad.conv3d_weight,
+]  # fmt: skip
+
+
+def convolve(kernel: Tensor, v: Tensor) -> Tensor:
+    """The kernel (H, D, *k) over (..., *extent, D), zeros beyond the edge: (..., *extent, H)."""
+    return _over_images(_CONVOLUTIONS, kernel, v)
+
+
+def convolve_t(kernel: Tensor, v: Tensor) -> Tensor:
+    """The transposed convolution: (..., *extent, H) to (..., *extent, D)."""
+    return _over_images(_TRANSPOSED, kernel, v)
+
+
+def convolve_outer(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The gradient of a kernel shaped as `like`, from (..., *extent, H) and (..., *extent, D)."""
+    axes = like.dim() - 2
+    lead = a.shape[: a.dim() - axes - 1]
+    results, inputs = (_images(v, axes).flatten(0, 1).unsqueeze(0) for v in (a, b))
+    count = lead.numel()
+    shape = (count * like.shape[0], *like.shape[1:])
+    found: Tensor = _WEIGHTS[axes - 1](
+        inputs, shape, results, padding=[n // 2 for n in like.shape[2:]], groups=count
+    )
+    return found.reshape(*lead, *like.shape)
+
+
+def _over_images(operators: list[Callable[..., Tensor]], kernel: Tensor, v: Tensor) -> Tensor:
+    axes = kernel.dim() - 2
+    padding = [n // 2 for n in kernel.shape[2:]]
+    found = operators[axes - 1](_images(v, axes), kernel, padding=padding).movedim(1, -1)
+    return found.reshape(*v.shape[:-1], found.shape[-1])
+
+
+def _images(v: Tensor, axes: int) -> Tensor:
+    """(..., *extent, n) to (number, n, *extent)."""
+    return v.reshape(-1, *v.shape[v.dim() - axes - 1 :]).movedim(-1, 1)
+
+
+# the names that the table's PyTorch column uses
+SCOPE: dict[str, Any] = {"torch": torch} | {
+    f.__name__: f
+    for f in (linear, blocks, blocks_t, blocks_outer, convolve, convolve_t, convolve_outer)
+}
