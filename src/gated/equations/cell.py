@@ -56,6 +56,8 @@ class Cell:
     renames: ClassVar[Mapping[str, str]] = {}
     where: ClassVar[Mapping[str, Change]] = {}
     graph: ClassVar[Graph]
+    # the equations that say how parameters are stored: a regulariser changes none of them
+    stored: ClassVar[Graph]
     # what regularisers draw in training, and the equations into which they put it
     noise: ClassVar[tuple[Noise, ...]] = ()
     noisy: ClassVar[Cell | None] = None
@@ -72,6 +74,7 @@ class Cell:
             for base in reversed(cls.__mro__):
                 if vars(base).get("where"):
                     cls.graph = varied(cls.graph, vars(base)["where"], cls.name)
+            cls.stored = cls.graph
 
     def step(self, *symbols: Any) -> Any:
         """One step: inputs and previous states in, new states out."""
@@ -154,7 +157,8 @@ def derived(
         cell: the cell to start from.
         transform: gives the new graph.
         recipe: the function and the arguments that derive it anew.
-        training: gives the new graph in training, `transform` if not given.
+        training: gives the new graph in training, `transform` if not given; a regulariser's, which
+            leaves the parameters as they are.
         noise: what is drawn in training beside what `cell` draws already.
     """
     own = {name: getattr(cell, name) for name in ("name", "source", "renames")}
@@ -164,6 +168,7 @@ def derived(
         graph = (training or transform)(cell.training.graph)
         noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph})()
     own |= {"graph": transform(cell.graph), "recipe": recipe}
+    own |= {"stored": cell.stored if training else transform(cell.stored)}
     own |= {"noisy": noisy, "noise": (*cell.noise, *noise)}
     new: Cell = type(type(cell).__name__, (Cell,), own)()
     return new
