@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gated.cells import cell as find
@@ -79,7 +80,8 @@ def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
             leaves,
         )
 
-    recipe = (_again, (zoneout, cell, (), rates))
+    options: dict[str, Any] = {**rates}
+    recipe = (partial(zoneout, **options), (cell,))
     return derived(cell, mean, recipe, training=drawn, noise=noise) if rates else cell
 
 
@@ -338,15 +340,8 @@ def _in_training(
                 f"{function.__name__}: {cell.name} has {one.name} already: combine each kind of "
                 f"noise once"
             )
-    args = args or (rate,)
-    recipe = (_again, (function, cell, args, options))
+    recipe = (partial(function, **options), (cell, *(args or (rate,))))
     return derived(cell, _same, recipe, training=drawn, noise=noise)
-
-
-def _again(
-    function: Callable[..., Cell], cell: Cell, args: tuple[Any, ...], options: dict[str, Any]
-) -> Cell:
-    return function(cell, *args, **options)
 
 
 def _same(graph: Graph) -> Graph:
