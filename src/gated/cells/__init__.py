@@ -9,12 +9,26 @@ import difflib
 from collections.abc import Sequence
 
 from gated.cells.gru import GRU, GRUResetBefore
-from gated.cells.lstm import LSTM, LSTMP
+from gated.cells.indrnn import IndRNN
+from gated.cells.irregular import GRUD, TLSTM
+from gated.cells.lstm import LSTM, LSTM1997, LSTMP
+from gated.cells.minimal import MinGRU, MinLSTM
+from gated.cells.mut import MUT1, MUT2, MUT3
+from gated.cells.normalised import LayerNormLSTM
+from gated.cells.peephole import CIFG, FGR, NFG, NIAF, NIG, NOAF, NOG, NP, Peephole
 from gated.cells.rnn import RNN, RNNReLU
+from gated.cells.sru import SRU
+from gated.cells.xlstm import SLSTM
 from gated.equations import Cell
 from gated.errors import CellError
 
-_CATALOGUE = (RNN, RNNReLU, LSTM, LSTMP, GRU, GRUResetBefore)
+_CATALOGUE: tuple[type[Cell], ...] = (
+    *(RNN, RNNReLU),
+    *(LSTM1997, LSTM, Peephole, NIG, NFG, NOG, NIAF, NOAF, NP, CIFG, FGR, LSTMP),
+    *(GRU, GRUResetBefore, MUT1, MUT2, MUT3),
+    *(LayerNormLSTM, IndRNN, MinLSTM, MinGRU, SRU, SLSTM),
+    *(GRUD, TLSTM),
+)
 _BY_NAME: dict[str, Cell] = {cls.name: cls() for cls in _CATALOGUE}
 
 __all__ = ["cell", "cells", "nearest"]

@@ -24,6 +24,23 @@ class LSTM(Cell):
         return h, c
 
 
+class LSTM1997(LSTM):
+    """The LSTM of 1997, before the forget gate: what is stored stays until something is added.
+
+    The paper's squashing functions are sigmoids scaled to (-2, 2) for g and to (-1, 1) for h;
+    here both are tanh, as in the form of today. Its truncated gradient is a matter of training,
+    not of the equations.
+    """
+
+    name = "lstm-1997"
+    source = (
+        "S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), "
+        "pp. 1735-1780, section 4, with the squashing functions g and h both tanh"
+    )
+    renames = {"c": "s_c", "h": "y^c", "i": "y^in", "o": "y^out", "g": "g(net_c)"}
+    where = {"f": 1}
+
+
 class LSTMP(Cell):
     """The LSTM with a recurrent projection: the output h has P units, fewer than c's H."""
 
