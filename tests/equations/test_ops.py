@@ -21,6 +21,41 @@ def _normalize(v):
     return (v - v.mean()) / np.sqrt(v.var() + NORMALIZE_EPS)
 
 
+def _heads(matrix, *vectors):
+    """The blocks of a matrix, with each head's part of the vectors."""
+    return zip(matrix, *(v.reshape(len(matrix), -1) for v in vectors), strict=True)
+
+
+def _seen(kernel_shape, extent):
+    """Where a kernel's offset o at the place p of an image sees the place q, never the outside."""
+    for p in np.ndindex(*extent):
+        for o in np.ndindex(*kernel_shape[2:]):
+            q = tuple(a + b - n // 2 for a, b, n in zip(p, o, kernel_shape[2:], strict=True))
+            if all(0 <= a < n for a, n in zip(q, extent, strict=True)):
+                yield p, (..., *o), q
+
+
+def _convolve(kernel, v):
+    result = np.zeros((*v.shape[:-1], kernel.shape[0]))
+    for p, o, q in _seen(kernel.shape, v.shape[:-1]):
+        result[p] += kernel[o] @ v[q]
+    return result
+
+
+def _convolve_t(kernel, v):
+    result = np.zeros((*v.shape[:-1], kernel.shape[1]))
+    for p, o, q in _seen(kernel.shape, v.shape[:-1]):
+        result[q] += kernel[o].T @ v[p]
+    return result
+
+
+def _convolve_outer(like, a, b):
+    result = np.zeros_like(like)
+    for p, o, q in _seen(like.shape, a.shape[:-1]):
+        result[o] += np.outer(a[p], b[q])
+    return result
+
+
 # What each operation means, in numpy.
 MEANING = {
     "add": np.add,
@@ -46,9 +81,39 @@ MEANING = {
     "sum": lambda v: v.sum(keepdims=True),
     "matmul_t": lambda m, v: m.T @ v,
     "outer": np.outer,
+    "select": lambda c, a, b: np.where(c > 0, a, b),
+    "blocks": lambda m, v: np.concatenate([part @ head for part, head in _heads(m, v)]),
+    "blocks_t": lambda m, v: np.concatenate([part.T @ head for part, head in _heads(m, v)]),
+    "blocks_outer": lambda m, a, b: np.stack([np.outer(x, y) for _, x, y in _heads(m, a, b)]),
+    "convolve": _convolve,
+    "convolve_t": _convolve_t,
+    "convolve_outer": _convolve_outer,
 }
-SHAPES = {"matmul": [(3, N), (N,)], "matmul_t": [(N, 3), (N,)], "outer": [(N,), (3,)]}
+
+# The shapes of the operands' values; the units of an image are its last axis.
+SHAPES = {
+    "matmul": [(3, N), (N,)],
+    "matmul_t": [(N, 3), (N,)],
+    "outer": [(N,), (3,)],
+    "blocks": [(2, 3, 4), (8,)],
+    "blocks_t": [(2, 3, 4), (6,)],
+    "blocks_outer": [(2, 3, 4), (6,), (8,)],
+}
+for axes, kernel, extent in (("1", (5,), (7,)), ("2", (3, 5), (4, 3)), ("3", (1, 3, 5), (2, 3, 2))):
+    SHAPES |= {
+        f"convolve {axes}": [(3, 2, *kernel), (*extent, 2)],
+        f"convolve_t {axes}": [(3, 2, *kernel), (*extent, 3)],
+        f"convolve_outer {axes}": [(3, 2, *kernel), (*extent, 3), (*extent, 2)],
+    }
+# an operation, for convolutions with the number of axes
+CASES = [op for op in OPS if not op.startswith("convolve")]
+CASES += [case for case in SHAPES if case.startswith("convolve")]
 PAIRS = ["add", "sub", "mul", "div", "maximum", "minimum"]
+
+
+def named(case: str) -> str:
+    """The operation of a case."""
+    return case.split()[0]
 
 
 def values(shapes, seed=0):
@@ -59,8 +124,11 @@ def values(shapes, seed=0):
 
 def compare(op: str, args: list[Node], given: list[torch.Tensor]) -> None:
     """First and second derivatives of an operation by its row, against autograd."""
-    known = {n: v.requires_grad_() for n, v in zip(args, given, strict=True) if n.op != "constant"}
-    leaves = list(known)
+    known = dict(zip(args, given, strict=True))
+    # some operands say no more than a place or a shape
+    flat = args[:1] if op == "select" or OPS[op].shape == "like" else []
+    leaves = [node for node in args if node.op != "constant" and node not in flat]
+    known |= {node: known[node].requires_grad_() for node in leaves}
     result = apply(op, *args)
     actual = evaluate([result], known)[result]
     if not actual.requires_grad:  # a step function: flat, so nothing may flow
@@ -102,13 +170,25 @@ def agree(values, nodes, expected):
         torch.testing.assert_close(values[node], want, rtol=1e-10, atol=1e-12)
 
 
-def operands(op: str) -> tuple[list[Node], list[torch.Tensor]]:
-    shapes = SHAPES.get(op, [(N,)] * OPS[op].arity)
-    return [leaf(f"v{i}", *shape) for i, shape in enumerate(shapes)], values(shapes)
+def operands(case: str) -> tuple[list[Node], list[torch.Tensor]]:
+    op = OPS[named(case)]
+    shapes = SHAPES.get(case, [(N,)] * op.arity)
+    matrices = () if op.shape in ("elementwise", "reduce", "outer") else (0,)
+    # where images are convolved, a node's shape is that of one place: its units
+    nodes = [
+        leaf(f"v{i}", *(shape if i in matrices else shape[-1:])) for i, shape in enumerate(shapes)
+    ]
+    return nodes, values(shapes)
+
+
+def places(case: str) -> int:
+    """The number of axes that a value has beside its units."""
+    shape = SHAPES[case][-1] if case in SHAPES else (N,)
+    return len(shape) - 1
 
 
 def test_every_operation_has_a_meaning_here():
-    assert set(MEANING) == set(OPS)
+    assert set(MEANING) == set(OPS) == {named(case) for case in CASES}
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -124,42 +204,51 @@ class TestRow:
         assert fields == (set() if unused_on_purpose else wanted)
         assert getattr(OPS[op], column).strip()
 
-    def test_computes_in_torch_what_numpy_computes(self, op):
-        args, given = operands(op)
-        result = apply(op, *args)
+    def test_latex_is_accepted_by_a_converter(self, op):
+        letters = ("a_{t}", "b_{t}", "c_{t}")[: OPS[op].arity]
+        drawn = latex2mathml.converter.convert(OPS[op].latex.format(*letters))
+        assert drawn.startswith("<math")
+        assert "\\" not in drawn, "a command was not understood"
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestMeaning:
+    def test_computes_in_torch_what_numpy_computes(self, case):
+        args, given = operands(case)
+        result = apply(named(case), *args)
         actual = evaluate([result], dict(zip(args, given, strict=True)))[result]
         np.testing.assert_allclose(
-            actual, MEANING[op](*(v.numpy() for v in given)), rtol=1e-13, atol=1e-15
+            actual, MEANING[named(case)](*(v.numpy() for v in given)), rtol=1e-13, atol=1e-15
         )
-        assert actual.dim() == len(result.shape)
+        shape = tuple(dim.value for dim in result.shape)
+        assert actual.shape[actual.dim() - len(shape) :] == shape
 
-    def test_computes_each_row_of_a_batch_as_if_it_stood_alone(self, op):
-        args, given = operands(op)
-        rows = [v if v.dim() == 2 else v * torch.rand(7, 2, 1, dtype=v.dtype) for v in given]
-        result = apply(op, *args)
+    def test_computes_each_row_of_a_batch_as_if_it_stood_alone(self, case):
+        args, given = operands(case)
+        result = apply(named(case), *args)
+        shared = [len(node.shape) > 1 for node in args]  # matrices are the same for all rows
+        factors = torch.rand(7, 2, *[1] * (places(case) + 1), dtype=torch.float64)
+        rows = [v if one else v * factors for v, one in zip(given, shared, strict=True)]
         whole = evaluate([result], dict(zip(args, rows, strict=True)))[result]
-        row = [v if v.dim() == 2 else v[4, 1] for v in rows]  # matrices are shared by all rows
-        one = evaluate([result], dict(zip(args, row, strict=True)))[result]
-        torch.testing.assert_close(whole[4, 1], one, rtol=1e-14, atol=1e-15)
+        row = [v if one else v[4, 1] for v, one in zip(rows, shared, strict=True)]
+        alone = evaluate([result], dict(zip(args, row, strict=True)))[result]
+        torch.testing.assert_close(whole[4, 1], alone, rtol=1e-13, atol=1e-15)
 
-    def test_derivative_has_one_entry_per_operand(self, op):
-        args, _ = operands(op)
-        result = apply(op, *args)
-        parts = OPS[op].derivative(Node("seed", shape=result.shape), result, *args)
-        assert len(parts) == OPS[op].arity
+    def test_derivative_has_one_entry_per_operand(self, case):
+        args, _ = operands(case)
+        result = apply(named(case), *args)
+        seed = Node("seed", shape=result.shape)
+        parts = OPS[named(case)].derivative(seed, result, *args)
+        assert len(parts) == OPS[named(case)].arity
 
-    def test_derivatives_of_both_orders_are_autograds(self, op):
-        compare(op, *operands(op))
-
-    def test_latex_is_accepted_by_a_converter(self, op):
-        letters = ("a_{t}", "b_{t}")[: OPS[op].arity]
-        assert "<math" in latex2mathml.converter.convert(OPS[op].latex.format(*letters))
+    def test_derivatives_of_both_orders_are_autograds(self, case):
+        compare(named(case), *operands(case))
 
 
-@pytest.mark.parametrize("op", sorted(set(OPS) - {"log", "sqrt"}))  # not defined there
-def test_derivatives_of_both_orders_are_autograds_below_zero_too(op):
-    args, given = operands(op)
-    compare(op, args, [-v for v in given])
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"log", "sqrt"}))  # not defined there
+def test_derivatives_of_both_orders_are_autograds_below_zero_too(case):
+    args, given = operands(case)
+    compare(named(case), args, [-v for v in given])
 
 
 @pytest.mark.parametrize("op", PAIRS)
@@ -217,3 +306,82 @@ def test_a_gradient_that_comes_by_two_ways_is_summed():
     found = evaluate([derived], {v: torch.tensor(at), seed: torch.ones(N, dtype=torch.float64)})
     found = found[derived]
     np.testing.assert_allclose(found, np.tanh(at) + at * (1 - np.tanh(at) ** 2), rtol=1e-13)
+
+
+class TestSelect:
+    """`select(condition, a, b)`: a where the condition is above 0, else b."""
+
+    @pytest.mark.parametrize("shapes", [(1, N, N), (N, 1, N), (N, N, 1), (1, 1, N)])
+    def test_one_unit_spreads_over_the_others(self, shapes):
+        args = [leaf(f"v{i}", n) for i, n in enumerate(shapes)]
+        given = values([(n,) for n in shapes])
+        given[0] = given[0] - given[0].mean()
+        assert apply("select", *args).shape[0].value == N
+        compare("select", args, given)
+
+    @pytest.mark.parametrize("place", [1, 2])
+    def test_a_number_may_stand_in_either_place(self, place):
+        args, given = operands("select")
+        args[place] = Node("constant", value=0.8)
+        compare("select", args, given)
+
+    def test_zero_and_not_a_number_take_the_second(self):
+        args = [leaf("c", 4), leaf("a", 4), leaf("b", 4)]
+        conditions = torch.tensor([1e-300, 0.0, -1.0, float("nan")], dtype=torch.float64)
+        known = dict(zip(args, [conditions, torch.ones(4), torch.zeros(4)], strict=True))
+        result = apply("select", *args)
+        assert evaluate([result], known)[result].tolist() == [1, 0, 0, 0]
+
+    def test_no_gradient_flows_to_the_condition(self):
+        args, _ = operands("select")
+        result = apply("select", *args)
+        derived = gradient([(result, Node("seed", shape=result.shape))])
+        assert args[0] not in derived
+        assert args[1] in derived
+
+    def test_what_is_not_taken_may_be_nan_and_gets_no_gradient(self):
+        args = [leaf("c", 2), leaf("a", 2), leaf("b", 2)]
+        result = apply("select", *args)
+        seed = Node("seed", shape=result.shape)
+        derived = gradient([(result, seed)])
+        nan = float("nan")
+        given = torch.tensor([[1.0, 0.0], [5.0, nan], [nan, 7.0], [2.0, 3.0]], dtype=torch.float64)
+        found = evaluate(
+            [result, derived[args[1]], derived[args[2]]],
+            dict(zip([*args, seed], given, strict=True)),
+        )
+        assert found[result].tolist() == [5, 7]
+        assert found[derived[args[1]]].tolist() == [2, 0]
+        assert found[derived[args[2]]].tolist() == [0, 3]
+
+    def test_its_latex_is_drawn_as_a_table_behind_a_brace(self):
+        latex = OPS["select"].latex.format("c_{t}", "a_{t}", "b_{t}")
+        drawn = latex2mathml.converter.convert(latex)
+        assert "&#x0007B;" in drawn
+        assert drawn.count("<mtr>") == 2
+        assert drawn.count("<mtd") == 4
+
+
+class TestBlocks:
+    def test_of_one_head_are_a_matrix_product(self):
+        matrix, vector = values([(1, 3, 4), (4,)])
+        args = [leaf("m", 1, 3, 4), leaf("v", 4)]
+        result = apply("blocks", *args)
+        found = evaluate([result], dict(zip(args, [matrix, vector], strict=True)))[result]
+        torch.testing.assert_close(found, matrix[0] @ vector)
+
+    def test_of_letters_have_the_whole_axis(self):
+        result = apply("blocks", leaf("m", 4, "H/4", "P/4"), leaf("v", "P"))
+        assert result.shape[0].value == "H"
+        assert apply("blocks_t", leaf("m", 4, "H/4", "P/4"), result).shape[0].value == "P"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("convolve ")])
+def test_a_transposed_convolution_is_the_adjoint(case):
+    kernel, v = values(SHAPES[case])
+    u = values([(*v.shape[:-1], kernel.shape[0])], seed=1)[0]
+    forward, back = apply("convolve", *operands(case)[0]), leaf("u", 3)
+    nodes = [*forward.args, back]
+    transposed = apply("convolve_t", forward.args[0], back)
+    found = evaluate([forward, transposed], dict(zip(nodes, [kernel, v, u], strict=True)))
+    torch.testing.assert_close((found[forward] * u).sum(), (v * found[transposed]).sum())
