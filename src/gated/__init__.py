@@ -22,7 +22,8 @@ from gated.equations.maps import Convolution, Dense, Diagonal, Heads
 from gated.errors import GatedError
 
 if TYPE_CHECKING:
-    from gated.layers import GRU, LSTM, RNN, Recurrent
+    from gated.layers import GRU, LSTM, RNN, ConvLSTM, Recurrent
+    from gated.layers.initialize import Chrono, initialize
     from gated.tasks.forecast import Forecaster
 
 __version__ = "0.1.0"
@@ -32,6 +33,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "Cell",
+    "Chrono",
+    "ConvLSTM",
     "Convolution",
     "Dense",
     "Diagonal",
@@ -42,6 +45,7 @@ __all__ = [
     "cell",
     "cells",
     "dropconnect",
+    "initialize",
     "recurrent_dropout",
     "variational_dropout",
     "zoneout",
@@ -51,7 +55,10 @@ _LAZY = {
     "GRU": "gated.layers",
     "LSTM": "gated.layers",
     "RNN": "gated.layers",
+    "Chrono": "gated.layers.initialize",
+    "ConvLSTM": "gated.layers",
     "Recurrent": "gated.layers",
+    "initialize": "gated.layers.initialize",
     "Forecaster": "gated.tasks.forecast",
 }
 

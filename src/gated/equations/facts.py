@@ -8,6 +8,7 @@ from gated.equations.backward import gradient
 from gated.equations.graph import Graph, Size, fold
 from gated.equations.ops import PRODUCTS
 from gated.equations.symbols import Node
+from gated.errors import CellError
 
 _ACROSS_UNITS = (*PRODUCTS, "mean", "normalize", "sum")
 _BILINEAR = ("add", "sub", "neg", "mul", "div")
@@ -59,6 +60,19 @@ def successive_products(graph: Graph) -> int:
         return max(args, default=0) + own
 
     return max(fold(graph.updates.values(), depth).values())
+
+
+def extent(graph: Graph) -> int:
+    """How many axes of extent its values have: 2 where a map is a convolution over images.
+
+    Raises:
+        CellError: its convolutions do not agree.
+    """
+    kernels = [node.args[0] for node in graph.nodes() if node.op == "convolve"]
+    axes = {kernel.label: len(kernel.shape) - 2 for kernel in kernels}
+    if len(set(axes.values())) > 1:
+        raise CellError(f"cell {graph.cell}: convolutions over different numbers of axes: {axes}")
+    return max(axes.values(), default=0)
 
 
 def kept(graph: Graph) -> dict[str, Node]:

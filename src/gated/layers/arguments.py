@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from gated.equations import Cell
-from gated.errors import OptionError, ShapeError
+from gated.errors import ShapeError
 
 # one call asks for all devices at once; without it, the public question is asked each time
 _any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
@@ -20,22 +19,22 @@ class ArgumentTypeError(ShapeError, TypeError):
     """An argument is not a tensor, or not of a floating type."""
 
 
-class OptionTypeError(OptionError, TypeError):
-    """A constructor's argument has the wrong type."""
-
-
 def check_inputs(
-    x: Any, extra: Mapping[str, Any], sizes: Mapping[str, int], like: Tensor, cell: str
+    x: Any, extra: Mapping[str, Any], sizes: Mapping[str, int], like: Tensor, cell: str, extent: int
 ) -> dict[str, Any]:
-    """The inputs by name, each (..., its size) with two or three axes, alike but for the last.
+    """The inputs by name, alike in all axes but that of their units.
 
-    The first input is the sequence, which callers pass by position.
+    Each is (T, B, its size), without B if unbatched; where the cell's maps are convolutions, as
+    many axes as their kernels have, `extent`, stand behind. The first input is the sequence, which
+    callers pass by position.
     """
     first, *others = sizes
-    check_input(first, x, sizes[first], like, cell)
-    if x.dim() not in (2, 3):
+    check_input(first, x, sizes[first], like, cell, extent)
+    if x.dim() - extent not in (2, 3):
+        image = f", before the {extent} of the {_IMAGE[extent]}" if extent else ""
         raise ShapeError(
-            f"{cell}: {first} has shape {tuple(x.shape)}, expected three axes, or two if unbatched"
+            f"{cell}: {first} has shape {tuple(x.shape)}, expected three axes, or two if "
+            f"unbatched{image}"
         )
     if not others and not extra:
         return {first: x}
@@ -43,27 +42,35 @@ def check_inputs(
         problem = "is missing" if wrong in others else "is not an input of this cell"
         raise ShapeError(f"{cell}: {wrong} {problem}; expected {', '.join(sizes)}")
     for name in others:
-        check_input(name, extra[name], sizes[name], like, cell)
-        if extra[name].shape[:-1] != x.shape[:-1]:
+        check_input(name, extra[name], sizes[name], like, cell, extent)
+        if _without_units(extra[name], extent) != _without_units(x, extent):
             raise ShapeError(
                 f"{cell}: {name} has shape {tuple(extra[name].shape)}, {first} has "
-                f"{tuple(x.shape)}: all axes but the last must agree"
+                f"{tuple(x.shape)}: all axes but that of the features must agree"
             )
     return {first: x, **extra}
 
 
+_IMAGE = ("", "signal", "image", "volume")
+
+
+def _without_units(value: Tensor, extent: int) -> tuple[int, ...]:
+    place = value.dim() - 1 - extent
+    return (*value.shape[:place], *value.shape[place + 1 :])
+
+
 def check_packed(
     x: PackedSequence,
-    lengths: object,
-    extra: Mapping[str, Any],
+    given: Mapping[str, Any],
     sizes: Mapping[str, int],
     like: Tensor,
     cell: str,
+    extent: int,
 ) -> dict[str, Tensor]:
     """The data of a PackedSequence, which carries its lengths and one input alone."""
-    if lengths is not None or extra or len(sizes) > 1:
+    if extent or len(sizes) > 1 or any(value is not None for value in given.values()):
         raise ShapeError(
-            f"{cell}: a PackedSequence has its lengths in itself and carries "
+            f"{cell}: a PackedSequence has its lengths in itself and carries vectors of "
             f"{next(iter(sizes))} alone; pass padded tensors with lengths= instead"
         )
     ((name, size),) = sizes.items()
@@ -74,8 +81,8 @@ def check_packed(
     return {name: data}
 
 
-def check_input(name: str, value: Any, size: int, like: Tensor, cell: str) -> None:
-    """An input must be (..., size), of the weights' dtype and device."""
+def check_input(name: str, value: Any, size: int, like: Tensor, cell: str, extent: int = 0) -> None:
+    """An input must be (..., size, *extent), of the weights' dtype and device."""
     if not isinstance(value, Tensor):
         got = type(value).__name__
         raise ArgumentTypeError(f"{cell}: {name} is {got}, expected a torch.Tensor")
@@ -90,10 +97,12 @@ def check_input(name: str, value: Any, size: int, like: Tensor, cell: str) -> No
             f"{cell}: {name} is on {value.device}, the weights are on {like.device}; move one "
             f"with .to()"
         )
-    if value.dim() == 0 or value.shape[-1] != size:
+    if value.dim() <= extent or value.shape[-1 - extent] != size:
+        place = f"axis {-1 - extent}, before those of the {_IMAGE[extent]}"
         raise ShapeError(
-            f"{cell}: {name} has shape {tuple(value.shape)}, expected {size} features in the last "
-            f"axis; pass {size} features, or build the layer for what you have"
+            f"{cell}: {name} has shape {tuple(value.shape)}, expected {size} features in "
+            f"{place if extent else 'the last axis'}; pass {size} features, or build the layer for "
+            f"what you have"
         )
 
 
@@ -106,16 +115,17 @@ def autocast_type(value: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(value.device.type)
 
 
-def check_step(values: Mapping[str, Any], cell: str) -> None:
+def check_step(values: Mapping[str, Any], cell: str, extent: int) -> None:
     """The inputs of one step have no axis for time."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             got = type(value).__name__
             raise ArgumentTypeError(f"{cell}: {name} is {got}, expected a torch.Tensor")
-        if value.dim() not in (1, 2):
+        if value.dim() - extent not in (1, 2):
+            behind = f", behind them the {extent} of the {_IMAGE[extent]}" if extent else ""
             raise ShapeError(
                 f"{cell}: {name} has shape {tuple(value.shape)}, one step has (B, features), or "
-                f"(features,) if unbatched"
+                f"(features,) if unbatched{behind}"
             )
 
 
@@ -176,75 +186,17 @@ def as_lengths(lengths: Any, batch: int, steps: int, cell: str) -> Tensor:
     return whole
 
 
-def check_size(name: str, value: Any, least: int = 1) -> int:
-    """A size must be an integer, not a bool, and at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise OptionTypeError(f"{name} is {value!r} ({type(value).__name__}), expected an integer")
-    if value < least:
-        raise OptionError(f"{name} is {value}, expected at least {least}")
-    return value
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """A flag must be True or False."""
-    if not isinstance(value, bool):
-        raise OptionTypeError(
-            f"{name} is {value!r} ({type(value).__name__}), expected True or False"
+def as_resets(resets: Any, shape: tuple[int, ...], cell: str) -> Tensor:
+    """Where rows start anew, as a tensor of booleans on the CPU, laid out as the caller's input."""
+    if not isinstance(resets, Tensor) or resets.dtype != torch.bool:
+        got = resets.dtype if isinstance(resets, Tensor) else type(resets).__name__
+        raise ArgumentTypeError(
+            f"{cell}: resets is {got}, expected a torch.Tensor of booleans, as in (done > 0)"
         )
-    return value
-
-
-def check_probability(name: str, value: Any) -> float:
-    """A probability must be a number in [0, 1]; NaN is not."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise OptionTypeError(f"{name} is {value!r} ({type(value).__name__}), expected a number")
-    if not 0 <= value <= 1:
-        raise OptionError(f"{name} is {value}, expected a probability from 0 to 1")
-    return float(value)
-
-
-def check_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
-    """Weights must be of a floating type."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise OptionTypeError(f"dtype is {dtype}, expected a floating type such as torch.float32")
-    return dtype
-
-
-def check_sizes(cell: Cell, sizes: Mapping[str, Any]) -> dict[str, int]:
-    """The values of a cell's own letters: each given, none too many."""
-    letters = [letter for letter in cell.graph.letters if letter not in ("D", "H")]
-    for letter in sorted({*letters} ^ {*sizes}):
-        problem = "is missing" if letter in letters else "means nothing"
-        raise OptionError(
-            f"{cell.name}: size {letter} {problem}; the cell's own sizes are "
-            f"{', '.join(letters) or 'none'}"
+    if tuple(resets.shape) != shape:
+        raise ShapeError(
+            f"{cell}: resets has shape {tuple(resets.shape)}, expected {shape}: one for each step "
+            f"of each row, laid out as the input"
         )
-    return {letter: check_size(letter, sizes[letter]) for letter in letters}
-
-
-# the names that a call of a layer uses for itself
-_TAKEN = ("x", "hx", "lengths", "trace")
-
-
-def check_callable(cell: Cell) -> None:
-    """A layer passes the first input by position, and the others by names that must be free."""
-    if not cell.graph.inputs:
-        raise OptionError(f"{cell.name} has no input: a layer needs a sequence to run over")
-    for name in list(cell.graph.inputs)[1:]:
-        if name in _TAKEN:
-            raise OptionError(
-                f"{cell.name}: input {name} cannot be passed by name, a layer's call has an "
-                f"argument {name} already; rename it"
-            )
-
-
-def check_stackable(cell: Cell) -> None:
-    """Layers above the first see another D, which only the sequence may have."""
-    sizes = dict(list(cell.graph.input_sizes.items())[1:])
-    sizes |= {state.name: state.size for state in cell.states}
-    for name, size in sizes.items():
-        if size == "D":
-            raise OptionError(
-                f"{cell.name}: {name} has the size of the input, which only the first layer sees; "
-                f"use num_layers=1"
-            )
+    whole: Tensor = resets.detach().cpu()
+    return whole

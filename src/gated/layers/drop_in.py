@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from gated.errors import OptionError
-from gated.layers.arguments import check_size
 from gated.layers.recurrent import Recurrent
 
 
@@ -15,10 +14,11 @@ class LSTM(Recurrent):
     """The LSTM, in the place of `torch.nn.LSTM`: same arguments, outputs, names and shapes.
 
     State dicts load strictly in both directions. Beyond `torch.nn.LSTM`: `lengths=`, `trace=True`,
-    `step()`, `engine=`; see `Recurrent` for arguments, shapes and errors.
+    `step()`, `engine=` and more; see `Recurrent` for arguments, shapes and errors.
 
     Args:
         proj_size: if above 0, outputs and h have this size and c has `hidden_size` (Sak 2014).
+        options: further options of `Recurrent`, by name.
 
     Example:
         >>> import torch, gated
@@ -41,21 +41,12 @@ class LSTM(Recurrent):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        engine: str = "auto",
+        **options: Any,
     ):
-        check_size("proj_size", proj_size, least=0)
-        check_size("hidden_size", hidden_size)
-        if proj_size >= hidden_size:
-            raise OptionError(
-                f"proj_size is {proj_size}, expected less than hidden_size = {hidden_size}"
-            )
-        cell, sizes = ("lstmp", {"P": proj_size}) if proj_size else ("lstm", {})
         super().__init__(
-            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            device, dtype, engine=engine, **sizes,
+            "lstm", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            device, dtype, proj_size=proj_size, **options,
         )  # fmt: skip
-        self.proj_size = proj_size
 
 
 class GRU(Recurrent):
@@ -70,8 +61,6 @@ class GRU(Recurrent):
         (torch.Size([2, 5, 8]), torch.Size([1, 2, 8]))
     """
 
-    proj_size = 0
-
     def __init__(self, input_size: int, hidden_size: int, *args: Any, **kwargs: Any):
         super().__init__("gru", input_size, hidden_size, *args, **kwargs)
 
@@ -83,6 +72,7 @@ class RNN(Recurrent):
 
     Args:
         nonlinearity: "tanh" or "relu".
+        options: further options of `Recurrent`, by name.
 
     Example:
         >>> import torch, gated
@@ -90,8 +80,6 @@ class RNN(Recurrent):
         >>> output.shape, h_n.shape
         (torch.Size([5, 2, 8]), torch.Size([1, 2, 8]))
     """
-
-    proj_size = 0
 
     def __init__(
         self,
@@ -105,13 +93,12 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        engine: str = "auto",
+        **options: Any,
     ):
         if nonlinearity not in ("tanh", "relu"):
             raise OptionError(f"nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
         super().__init__(
             "rnn" if nonlinearity == "tanh" else "rnn-relu", input_size, hidden_size, num_layers,
-            bias, batch_first, dropout, bidirectional, device, dtype, engine=engine,
+            bias, batch_first, dropout, bidirectional, device, dtype, **options,
         )  # fmt: skip
         self.nonlinearity = nonlinearity

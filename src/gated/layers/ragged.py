@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 class Ragged:
     """The valid steps of a batch of rows, in the order of a PackedSequence.
 
-    Axes: T time, B batch, n any size, N the sum of the lengths, R the number of rows that have a
-    step at all.
+    Axes: T time, B batch, n any further axes, N the sum of the lengths, R the number of rows that
+    have a step at all.
 
     Args:
         steps, batch: T and B.
@@ -31,9 +31,7 @@ class Ragged:
         """The rows of a padded batch; `lengths` are on the CPU."""
         ordered, order = lengths.sort(descending=True, stable=True)
         rows = int(lengths.count_nonzero())
-        longest = int(lengths.max())
-        batch_sizes = (torch.arange(longest).unsqueeze(1) < ordered).sum(1)
-        return cls(steps, len(lengths), batch_sizes, order[:rows].to(device))
+        return cls(steps, len(lengths), batch_sizes(ordered), order[:rows].to(device))
 
     @classmethod
     def from_packed(cls, packed: PackedSequence) -> Ragged:
@@ -47,9 +45,13 @@ class Ragged:
 
     def unpack(self, data: Tensor) -> Tensor:
         """(N, n) to (T, B, n), 0 where a row has ended."""
-        blank = data.new_zeros((self.steps * self.batch, data.shape[-1]))
+        blank = data.new_zeros((self.steps * self.batch, *data.shape[1:]))
         whole = blank.index_copy(0, self._places.to(data.device), data)
-        return whole.view(self.steps, self.batch, -1)
+        return whole.view(self.steps, self.batch, *data.shape[1:])
+
+    def spread(self, value: Tensor) -> Tensor:
+        """(B, n), one for each row, to (N, n), one for each of its steps."""
+        return value.index_select(0, (self._places % self.batch).to(value.device))
 
     def sort(self, states: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The states (L * S, B, n) of the rows in order, (L * S, R, n)."""
@@ -69,3 +71,87 @@ class Ragged:
         rows = torch.arange(self.batch) if self.order is None else self.order.cpu()
         step, row = (torch.arange(len(rows)) < self.batch_sizes.unsqueeze(1)).nonzero(as_tuple=True)
         return step * self.batch + rows[row]
+
+
+class Episodes(Ragged):
+    """Rows cut where they start anew: each episode is run as a row of its own.
+
+    So a reset costs no operation in the step, and no value crosses it, neither forward nor
+    backward. An episode starts from the cell's initial values, but for the first of a row, and in
+    the second direction, which reads backwards, the last of it: these start from the state given.
+
+    Axes: as above, R the number of episodes.
+
+    Args:
+        lengths: (B,) on the CPU.
+        resets: (T, B), true where a row starts anew before that step, on the CPU.
+        directions: S.
+        values: the initial value of each state.
+        device: where states live.
+    """
+
+    def __init__(
+        self,
+        lengths: Tensor,
+        resets: Tensor,
+        directions: int,
+        values: Sequence[float],
+        device: torch.device,
+    ):
+        steps, batch = resets.shape
+        valid = torch.arange(steps).unsqueeze(1) < lengths
+        starts = resets & valid
+        starts[:1] |= valid[:1]
+        row, start = starts.T.nonzero(as_tuple=True)
+        last = torch.ones_like(row, dtype=torch.bool)
+        last[:-1] = row[1:] != row[:-1]
+        end = torch.where(last, lengths[row], start.roll(-1))
+        length, order = (end - start).sort(descending=True, stable=True)
+        super().__init__(steps, batch, batch_sizes(length), row[order].to(device))
+        self._starts = start[order]
+        goes_on = (start == 0) & ~resets[start, row]
+        self._values = values
+        # for each direction, which episodes start from the state given, and which end the row
+        fresh = [~goes_on[order], ~last[order]][:directions]
+        ends = [last[order], (start == 0)[order]][:directions]
+        self._fresh = torch.stack(fresh).to(device)
+        self._ends = torch.stack([mask.nonzero().squeeze(1) for mask in ends]).to(device)
+
+    def sort(self, states: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The state before each episode, (L * S, R, n)."""
+        found = []
+        for state, value in zip(super().sort(states), self._values, strict=True):
+            fresh = self._fresh.repeat(len(state) // len(self._fresh), 1)
+            shape = (*fresh.shape, *[1] * (state.dim() - 2))
+            found.append(torch.where(fresh.view(shape), state.new_tensor(value), state))
+        return tuple(found)
+
+    def restore(self, final: Sequence[Tensor], initial: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The state after the last episode of each row that has one."""
+        found = []
+        for before, after in zip(initial, final, strict=True):
+            places = range(len(after))
+            ends = [self._ends[place % len(self._ends)] for place in places]
+            assert self.order is not None, "the constructor gave it"
+            found.append(
+                torch.stack(
+                    [
+                        before[k].index_copy(0, self.order[ends[k]], after[k][ends[k]])
+                        for k in places
+                    ]
+                )
+            )
+        return tuple(found)
+
+    @cached_property
+    def _places(self) -> Tensor:
+        assert self.order is not None, "the constructor gave it"
+        rows = self.order.cpu()
+        step, k = (torch.arange(len(rows)) < self.batch_sizes.unsqueeze(1)).nonzero(as_tuple=True)
+        return (self._starts[k] + step) * self.batch + rows[k]
+
+
+def batch_sizes(lengths: Tensor) -> Tensor:
+    """The number of rows that reach each step, from their lengths, longest first."""
+    longest = int(lengths.max()) if len(lengths) else 0
+    return (torch.arange(longest).unsqueeze(1) < lengths).sum(1)

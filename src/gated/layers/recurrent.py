@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,26 +12,33 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated import engines
 from gated.cells import cell as find_cell
-from gated.engines import Choice, Job
+from gated.engines import Choice, Job, Result
 from gated.engines.pytorch import operator
 from gated.equations import Cell
+from gated.equations.graph import length
 from gated.equations.layout import layout
+from gated.equations.maps import Maps, mapped
+from gated.equations.projection import projected
 from gated.errors import OptionError
-from gated.layers import arguments
-from gated.layers.ragged import Ragged
+from gated.layers import arguments, noise, options, stack
+from gated.layers.arrangement import Arrangement
+from gated.layers.chunks import in_chunks
+from gated.layers.initialize import Init, as_init, start
+from gated.layers.signature import Signature, States
 from gated.layers.trace import Trace
-
-States = Tensor | tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module):
     """Any recurrent cell over sequences: stacked, in one or both directions.
 
     Axes: B batch, T time, D input size, H hidden size, L layers, S directions (1 or 2), n the size
-    of a state (H, for most).
+    of a state (H, for most). Where `maps` are convolutions, D, H and n count channels, and the axes
+    of the signal or image stand behind them: x is (T, B, D, height, width), a state
+    (L*S, B, n, height, width).
 
     Args:
-        cell: a cell's name ("lstm"), a `Cell` or its class.
+        cell: a cell's name ("lstm"), a `Cell` or its class; wrapped in regularisers, if you like:
+            `gated.zoneout("lstm", h=0.05, c=0.5)`.
         input_size: D.
         hidden_size: H.
         num_layers: L; each layer reads the output of the one below.
@@ -41,6 +47,15 @@ class Recurrent(nn.Module):
         dropout: probability of dropping an output of every layer but the last, in training.
         bidirectional: whether a second set of weights reads the sequence backwards.
         device, dtype: of the parameters.
+        maps: what the equations' matrices mean: "dense", "diagonal", `gated.Heads(4)`,
+            `gated.Convolution(3)`, or a dictionary of such, {"U": "diagonal"}. A convolution is for
+            all matrices, the others are for the recurrent ones.
+        merge: how the outputs of two directions become one: "concat", "sum", "mean" or "mul".
+        residual: whether every layer but the first adds what it reads to its output.
+        proj_size: if above 0, h is projected to this size, as in `torch.nn.LSTM` (Sak 2014).
+        init: how parameters start: "uniform", "orthogonal", "irnn" or `gated.Chrono(max_steps)`.
+        forget_bias: the bias of the gate that keeps the memory, both of PyTorch's summed; drawn as
+            the others if None.
         engine: "auto" (the fastest that is right), "torch" or "reference".
         sizes: values of the further letters a cell names, as P=16 for "lstmp".
 
@@ -51,7 +66,7 @@ class Recurrent(nn.Module):
 
     Raises:
         OptionError: an argument makes no sense, or a size that the cell names is missing.
-        CellError: there is no such cell.
+        CellError: there is no such cell, or a map has no meaning for it.
 
     Example:
         >>> import torch, gated
@@ -74,56 +89,85 @@ class Recurrent(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
+        maps: Maps | None = None,
+        merge: str = "concat",
+        residual: bool = False,
+        proj_size: int = 0,
+        init: str | Init = "uniform",
+        forget_bias: float | None = None,
         engine: str = "auto",
         **sizes: int,
     ):
         super().__init__()
-        self.cell = find_cell(cell)
-        self.input_size = arguments.check_size("input_size", input_size)
-        self.hidden_size = arguments.check_size("hidden_size", hidden_size)
-        self.num_layers = arguments.check_size("num_layers", num_layers)
-        self.bias = arguments.check_flag("bias", bias)
-        self.batch_first = arguments.check_flag("batch_first", batch_first)
-        self.dropout = arguments.check_probability("dropout", dropout)
-        self.bidirectional = arguments.check_flag("bidirectional", bidirectional)
+        self.input_size = options.check_size("input_size", input_size)
+        self.hidden_size = options.check_size("hidden_size", hidden_size)
+        self.num_layers = options.check_size("num_layers", num_layers)
+        self.bias = options.check_flag("bias", bias)
+        self.batch_first = options.check_flag("batch_first", batch_first)
+        self.dropout = options.check_probability("dropout", dropout)
+        self.bidirectional = options.check_flag("bidirectional", bidirectional)
+        self.merge = options.check_choice("merge", merge, stack.MERGES)
+        self.residual = options.check_flag("residual", residual)
+        self.proj_size = options.check_size("proj_size", proj_size, least=0)
+        self.init = as_init(init)
+        self.forget_bias = forget_bias
         self.engine = engines.check_name(engine)
-        self.sizes = arguments.check_sizes(self.cell, sizes)
+        self.cell = find_cell(cell)
+        if proj_size:
+            options.check_projection(proj_size, hidden_size, sizes)
+            self.cell, sizes = projected(self.cell), {**sizes, "P": proj_size}
+        self.maps = maps
+        if maps is not None:
+            self.cell = mapped(self.cell, maps)
+        self.sizes = options.check_sizes(self.cell, sizes)
+        self._check_stack()
+        options.check_callable(self.cell)
+        self._register(device, options.check_dtype(dtype))
+        self.reset_parameters()
+
+    def _check_stack(self) -> None:
+        """Options that need a second layer or a second direction."""
         if self.dropout and self.num_layers == 1:
             warnings.warn(
-                f"dropout={dropout} drops outputs between layers, and there is one layer: use "
+                f"dropout={self.dropout} drops outputs between layers, and there is one layer: use "
                 f"num_layers > 1",
-                stacklevel=2,
+                stacklevel=3,
             )
-        arguments.check_callable(self.cell)
-        self._register(device, arguments.check_dtype(dtype))
-        self.reset_parameters()
+        if self.merge != "concat" and not self.bidirectional:
+            raise OptionError(
+                f"merge={self.merge!r} has nothing to merge: use bidirectional=True, or drop it"
+            )
+        if self.residual and self.num_layers == 1:
+            raise OptionError(
+                "residual=True adds what a layer reads to its output in every layer but the first: "
+                "use num_layers > 1"
+            )
 
     def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Derive from cell and sizes what every call needs, and make room for the parameters."""
         graph = self.cell.graph
         self._letters = {"D": self.input_size, "H": self.hidden_size, **self.sizes}
-        self._inputs = {name: self._units(size) for name, size in graph.input_sizes.items()}
-        self._first = next(iter(self._inputs))
-        self._states = {state.name: self._units(state.size) for state in graph.states}
-        # where all states start alike, a call without hx makes one tensor for all
-        starts = {(self._states[state.name], state.initial) for state in graph.states}
-        self._start = starts.pop() if len(starts) == 1 else None
-        width = self.num_directions * self._units(graph.states[0].size)
+        self._takes = Signature.of(
+            graph, self._letters, self.batch_first, self.num_layers, self.num_directions
+        )
+        width = length(graph.states[0].size, self._letters)
+        width *= self.num_directions if self.merge == "concat" else 1
         if self.num_layers > 1 and width != self.input_size:
-            arguments.check_stackable(self.cell)
-        slots = layout(graph, pytorch=operator(graph) is not None)
+            options.check_stackable(self.cell)
+        stored = self.cell.stored
+        slots = layout(stored, pytorch=operator(stored) is not None)
         self._layout = tuple(slot for slot in slots if self.bias or not slot.bias)
+        # the letters in each layer and direction
+        self._places: list[dict[str, int]] = []
         self._names: list[str] = []
         for index in range(self.num_layers):
             letters = {**self._letters, "D": width if index else self.input_size}
             for end in ("", "_reverse")[: self.num_directions]:
+                self._places.append(letters)
                 for slot in self._layout:
                     empty = torch.empty(slot.shape(letters), device=device, dtype=dtype)
                     self._names.append(f"{slot.name}_l{index}{end}")
                     self.register_parameter(self._names[-1], nn.Parameter(empty))
-
-    def _units(self, size: str | int) -> int:
-        return self._letters[size] if isinstance(size, str) else size
 
     @property
     def num_directions(self) -> int:
@@ -137,10 +181,11 @@ class Recurrent(nn.Module):
         return [weights[start : start + each] for start in range(0, len(weights), each)]
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as `torch.nn` does."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound)
+        """Draw every parameter anew, as `init` and `forget_bias` say."""
+        names = [slot.name for slot in self._layout]
+        for letters, weights in zip(self._places, self.all_weights, strict=True):
+            stored = dict(zip(names, weights, strict=True))
+            start(self.cell, self._layout, stored, letters, self.init, self.forget_bias)
 
     def flatten_parameters(self) -> None:
         """Do nothing: kept so that code written for `torch.nn.LSTM` runs."""
@@ -151,6 +196,8 @@ class Recurrent(nn.Module):
         hx: States | None = None,
         *,
         lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        truncate: int | None = None,
         trace: bool = False,
         **inputs: Tensor,
     ) -> Any:
@@ -163,43 +210,52 @@ class Recurrent(nn.Module):
                 values (0, for most) if not given.
             lengths: (B,) the valid steps of each row, 0 to T. What lies beyond changes nothing,
                 be it NaN. Rows end with the state after their last step; the output there is 0.
+            resets: booleans (T, B), or (B, T) if `batch_first`: where true, that row starts anew
+                from the cell's initial values before that step, as at the start of an episode.
+            truncate: let gradients flow back over at most this many steps: the states are detached
+                at every multiple of it (truncated backpropagation through time).
             trace: whether to return every gate and state.
             inputs: the cell's further inputs by name, with axes as `x`.
 
         Returns:
             (output, states), or (output, states, trace) with a `Trace`. `output` is
-            (T, B, S*n), laid out as `x`; `states` as `hx`.
+            (T, B, S*n), laid out as `x`, (T, B, n) where directions are merged; `states` as `hx`.
 
         Raises:
             ShapeError: a tensor does not fit; the message says which and what is expected.
+            OptionError: `truncate` for a layer or an input that cannot be cut.
             EngineError: the engine asked for by name cannot do this.
         """
-        job, ragged, initial = self._prepare(x, hx, lengths, trace, inputs)
-        output, final, traced = engines.run(job, self.engine)
-        if ragged is not None:
-            final = ragged.restore(final, initial)
-        shown: Tensor | PackedSequence
-        if isinstance(x, PackedSequence):
-            shown = PackedSequence(output, *x[1:])
-        else:
-            shown = self._leave(output, x, ragged)
-            if x.dim() == 2:
-                final = tuple(state.squeeze(1) for state in final)
-        states = final if len(final) > 1 else final[0]
+        if truncate is not None:
+            self._prepare(x, hx, lengths, resets, trace, inputs)  # checks them whole
+            return in_chunks(self, truncate, x, hx, lengths, resets, trace, inputs)
+        job, arranged, initial = self._prepare(x, hx, lengths, resets, trace, inputs)
+        output, final, traced = self._run(job)
+        shown, states = arranged.leave_output(output), arranged.leave_states(final, initial)
         if not trace:
             return shown, states
         layers = [
-            [{n: self._leave(v, x, ragged) for n, v in run.items()} for run in runs]
-            for runs in traced
+            [{n: arranged.leave(v) for n, v in run.items()} for run in runs] for runs in traced
         ]
         return shown, states, Trace(layers)
 
-    def step(self, x: Tensor, state: States | None = None, **inputs: Tensor) -> tuple[Tensor, Any]:
+    def _run(self, job: Job) -> Result:
+        return stack.run(job, self.engine, self.merge, self.residual)
+
+    def step(
+        self,
+        x: Tensor,
+        state: States | None = None,
+        *,
+        resets: Tensor | None = None,
+        **inputs: Tensor,
+    ) -> tuple[Tensor, Any]:
         """One step of a stream: `output, state = layer.step(x_t, state)`.
 
         Args:
             x: (B, D), or (D,) unbatched.
             state: what the last step returned; None at the start.
+            resets: booleans (B,): the rows that start anew before this step.
             inputs: the cell's further inputs, each (B, its size).
 
         Returns:
@@ -214,11 +270,18 @@ class Recurrent(nn.Module):
                 "step() cannot run a bidirectional layer: its second direction starts at the end "
                 "of the sequence, which a stream does not have; use bidirectional=False"
             )
-        arguments.check_step({"x": x, **inputs}, self.cell.name)
-        axis = 1 if self.batch_first and x.dim() == 2 else 0
+        arguments.check_step({"x": x, **inputs}, self.cell.name, self._takes.extent)
+        axis = self.time_axis(x, within=1)
         values = {name: value.unsqueeze(axis) for name, value in inputs.items()}
+        if resets is not None:
+            values["resets"] = resets.unsqueeze(axis)
         output, state = self(x.unsqueeze(axis), state, **values)
         return output.squeeze(axis), state
+
+    def time_axis(self, x: Tensor, within: int = 0) -> int:
+        """The axis of time of a call's sequence, or `within` axes before it would be complete."""
+        batched = x.dim() + within - self._takes.extent == 3
+        return 1 if self.batch_first and batched else 0
 
     def choice(
         self,
@@ -226,6 +289,7 @@ class Recurrent(nn.Module):
         hx: States | None = None,
         *,
         lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
         trace: bool = False,
         **inputs: Tensor,
     ) -> Choice:
@@ -236,7 +300,7 @@ class Recurrent(nn.Module):
             >>> gated.LSTM(3, 4).choice(torch.randn(5, 2, 3), trace=True).engine
             'reference'
         """
-        job, _, _ = self._prepare(x, hx, lengths, trace, inputs)
+        job, _, _ = self._prepare(x, hx, lengths, resets, trace, inputs)
         return engines.choose(job, self.engine)
 
     def _prepare(
@@ -244,29 +308,34 @@ class Recurrent(nn.Module):
         x: Tensor | PackedSequence,
         hx: States | None,
         lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
         trace: bool,
         inputs: Mapping[str, Tensor],
-    ) -> tuple[Job, Ragged | None, tuple[Tensor, ...]]:
-        """The checked job, how its rows were packed, and the initial states in the rows' order."""
+    ) -> tuple[Job, Arrangement, tuple[Tensor, ...]]:
+        """The checked job, how its tensors are laid out, and the initial states of all rows."""
         weights = self._weights()
-        values, ragged, batch = self._enter(x, lengths, inputs, weights[0])
-        sequence = values[self._first]
-        batched = isinstance(x, PackedSequence) or x.dim() == 3
-        initial = self._initial(hx, batch, batched, sequence)
+        values, arranged, batch = self._takes.enter(x, lengths, resets, inputs, weights[0])
+        sequence = values[self._takes.first]
+        initial = self._takes.initial(hx, batch, arranged, sequence)
         cast = arguments.autocast_type(sequence)
         if cast is not None:
             values = {name: value.to(cast) for name, value in values.items()}
             weights = [weight.to(cast) for weight in weights]
             initial = tuple(state.to(cast) for state in initial)
+        cell, own = self.cell, []
+        if self.training and cell.noise:
+            own = noise.draw(cell.noise, self._places, values[self._takes.first], arranged.ragged)
+            weights = noise.hit_weights(cell.noise, self._layout, weights)
+            cell = cell.training
         job = Job(
-            self.cell, self._layout, self._letters, self.num_layers,
+            cell, self._layout, self._letters, self.num_layers,
             2 if self.bidirectional else 1,
-            weights, values,
-            initial if ragged is None else ragged.sort(initial),
-            None if ragged is None else ragged.batch_sizes,
+            weights, values, arranged.sort(initial),
+            None if arranged.ragged is None else arranged.ragged.batch_sizes,
             self.dropout, self.training, trace,
+            own if own and own[0] else (),
         )  # fmt: skip
-        return job, ragged, initial
+        return job, arranged, initial
 
     def _weights(self) -> list[Tensor]:
         """The parameters in the order of their names."""
@@ -276,70 +345,6 @@ class Recurrent(nn.Module):
         except KeyError:  # pruned, or parametrised
             return [getattr(self, name) for name in self._names]
 
-    def _enter(
-        self,
-        x: Tensor | PackedSequence,
-        lengths: Tensor | Sequence[int] | None,
-        inputs: Mapping[str, Tensor],
-        like: Tensor,
-    ) -> tuple[dict[str, Tensor], Ragged | None, int]:
-        """The inputs as an engine takes them, how rows were packed, and the number of rows."""
-        name = self.cell.name
-        if isinstance(x, PackedSequence):
-            values = arguments.check_packed(x, lengths, inputs, self._inputs, like, name)
-            ragged = Ragged.from_packed(x)
-            return values, ragged, ragged.batch
-        values = arguments.check_inputs(x, inputs, self._inputs, like, name)
-        if x.dim() == 2:
-            values = {name: value.unsqueeze(1) for name, value in values.items()}
-        elif self.batch_first:
-            values = {name: value.transpose(0, 1) for name, value in values.items()}
-        steps, batch, _ = values[self._first].shape
-        if lengths is None:
-            return values, None, batch
-        lengths = arguments.as_lengths(lengths, batch, steps, name)
-        if bool((lengths == steps).all()):
-            return values, None, batch
-        ragged = Ragged.from_lengths(lengths, steps, x.device)
-        return {name: ragged.pack(value) for name, value in values.items()}, ragged, batch
-
-    def _leave(self, value: Tensor, x: Tensor | PackedSequence, ragged: Ragged | None) -> Tensor:
-        """What an engine returned, laid out as the caller's input is."""
-        if ragged is not None:
-            value = ragged.unpack(value)
-        if not isinstance(x, PackedSequence) and x.dim() == 2:
-            return value.squeeze(1)
-        return value.transpose(0, 1) if self.batch_first else value
-
-    def _initial(
-        self, hx: States | None, batch: int, batched: bool, like: Tensor
-    ) -> tuple[Tensor, ...]:
-        """The initial states, each (L*S, B, n)."""
-        rows = self.num_layers * (2 if self.bidirectional else 1)
-        if hx is None and self._start is not None:
-            size, value = self._start
-            return (like.new_full((rows, batch, size), value),) * len(self._states)
-        if hx is not None:
-            states = arguments.as_states(hx, list(self._states), self.cell.name)
-            for value, (name, size) in zip(states, self._states.items(), strict=True):
-                shape = (rows, batch, size) if batched else (rows, size)
-                arguments.check_state(name, value, shape, like, self.cell.name)
-            return states if batched else tuple(state.unsqueeze(1) for state in states)
-        return tuple(
-            like.new_full((rows, batch, self._states[state.name]), state.initial)
-            for state in self.cell.states
-        )
-
     def extra_repr(self) -> str:
         """The options that differ from their defaults."""
-        words = [self.cell.name, str(self.input_size), str(self.hidden_size)]
-        words += [f"{k}={v}" for k, v in self.sizes.items()]
-        defaults: dict[str, object] = {
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-        }
-        defaults |= {"bidirectional": False, "engine": "auto"}
-        words += [f"{k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v]
-        return ", ".join(words)
+        return options.shown(self)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 Traced: TypeAlias = Tensor | list[list[Tensor]]
@@ -27,6 +28,20 @@ class Trace(Mapping[str, Traced]):
 
     def __init__(self, layers: list[list[dict[str, Tensor]]]):
         self._layers = layers
+
+    @classmethod
+    def joined(cls, traces: Sequence[Trace], axis: int) -> Trace:
+        """The traces of consecutive chunks of time as one; `axis` is that of time."""
+        first = traces[0]
+        return cls(
+            [
+                [
+                    {name: torch.cat([t.at(i, j)[name] for t in traces], axis) for name in first}
+                    for j in range(first.num_directions)
+                ]
+                for i in range(first.num_layers)
+            ]
+        )
 
     def at(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """One layer's values in one direction (0 forward, 1 reverse)."""
