@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 import gated
 from gated.engines.pytorch import operator
+from gated.equations import Cell
+from gated.equations.graph import length
 
 D, H, P = 4, 5, 3
 # engines ask for themselves by name, so a cell stands beside each that can run it
@@ -23,19 +26,56 @@ CELLS = [
 def layer_of(
     cell: str, engine: str, sizes: tuple[int, int, int] = (D, H, P), **options: Any
 ) -> gated.Recurrent:
-    """A layer of a cell on an engine, whatever further sizes the cell names."""
+    """A layer of a cell on an engine, whatever further sizes the cell names.
+
+    A cell that stands only on the input, as one whose state has D units, gets one layer, not more.
+    """
     own = [letter for letter in gated.cell(cell).graph.letters if letter not in ("D", "H")]
     width, hidden, other = sizes
     further = dict.fromkeys(own, other)
+    if not stacks(gated.cell(cell)):
+        options.pop("num_layers", None)
     return gated.Recurrent(cell, width, hidden, engine=engine, **options, **further)
 
 
+def stacks(cell: Cell) -> bool:
+    """Whether a second layer may read what the first one put out."""
+    beside = [*cell.graph.input_sizes.values()][1:] + [state.size for state in cell.states]
+    return "D" not in beside
+
+
+def sequences(layer: gated.Recurrent, steps: int, batch: int, **options: Any) -> dict[str, Tensor]:
+    """Random inputs for a layer by name: masks of 0 and 1, time gaps above 0."""
+    found = {}
+    for name, size in layer.cell.graph.input_sizes.items():
+        value = torch.randn(steps, batch, units(layer, size), **options)
+        if found:
+            value = (value > 0).to(value.dtype) if name == "mask" else value.abs()
+        found[name] = value
+    return found
+
+
+def each(change: Callable[[Tensor], Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs, each changed in the same way."""
+    return {name: change(value) for name, value in inputs.items()}
+
+
 def random_states(layer: gated.Recurrent, batch: int, **options: Any) -> list[Tensor]:
-    """Initial states for a layer."""
-    letters = {"D": layer.input_size, "H": layer.hidden_size, **layer.sizes}
+    """Initial states for a layer: any numbers, but above 0 for the normaliser that divides."""
     rows = layer.num_layers * layer.num_directions
-    sizes = [letters[s.size] if isinstance(s.size, str) else s.size for s in layer.cell.states]
-    return [torch.randn(rows, batch, size, **options) for size in sizes]
+    found = []
+    for state in layer.cell.states:
+        value = torch.randn(rows, batch, units(layer, state.size), **options)
+        if (layer.cell.name, state.name) == ("slstm", "n"):
+            with torch.no_grad():
+                value.abs_().add_(1)
+        found.append(value)
+    return found
+
+
+def units(layer: gated.Recurrent, size: str | int) -> int:
+    """The number that a size of the layer's cell stands for."""
+    return length(size, {"D": layer.input_size, "H": layer.hidden_size, **layer.sizes})
 
 
 def as_hx(states: list[Tensor]) -> Any:

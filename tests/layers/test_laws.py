@@ -2,14 +2,19 @@
 
 import pytest
 import torch
-from cell_cases import CELLS, D, as_hx, as_states, layer_of, random_states
+from cell_cases import CELLS, D, as_hx, as_states, each, layer_of, random_states, sequences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import gated
+
 every_cell = pytest.mark.parametrize(("cell", "engine"), CELLS)
 few = settings(max_examples=8, deadline=None, derandomize=True)
 RAGGED = [4, 0, 7, 1, 7, 3]
+# what stays finite at huge inputs, and no more: a rectifier's output and what is linear in x have
+# no bound
+UNBOUNDED = {"rnn-relu", "indrnn", "minlstm", "mingru", "sru"}
 
 
 def gradients(layer, loss: Tensor, *others: Tensor) -> list[Tensor]:
@@ -27,10 +32,10 @@ def weigh(output: Tensor, states) -> Tensor:
 @given(cut=st.integers(0, 9), batch=st.integers(1, 4), layers=st.integers(1, 2))
 def test_a_sequence_in_two_parts_is_the_whole(cell, engine, cut, batch, layers):
     layer = layer_of(cell, engine, num_layers=layers, dtype=torch.float64)
-    x = torch.randn(9, batch, D, dtype=torch.float64)
-    whole, final = layer(x)
-    first, state = layer(x[:cut])
-    second, last = layer(x[cut:], state)
+    inputs = sequences(layer, 9, batch, dtype=torch.float64)
+    whole, final = layer(**inputs)
+    first, state = layer(**each(lambda v: v[:cut], inputs))
+    second, last = layer(**each(lambda v: v[cut:], inputs), hx=state)
     torch.testing.assert_close(torch.cat([first, second]), whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(last, final, rtol=1e-12, atol=1e-12)
 
@@ -39,23 +44,23 @@ def test_a_sequence_in_two_parts_is_the_whole(cell, engine, cut, batch, layers):
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_a_stream_of_steps_is_one_run(cell, engine, batch_first):
     layer = layer_of(cell, engine, num_layers=2, batch_first=batch_first, dtype=torch.float64)
-    x = torch.randn(9, 3, D, dtype=torch.float64)
-    whole, final = layer(x.transpose(0, 1) if batch_first else x)
+    inputs = sequences(layer, 9, 3, dtype=torch.float64)
+    axis = 1 if batch_first else 0
+    whole, final = layer(**each(lambda v: v.movedim(0, axis), inputs))
     steps, state = [], None
-    for x_t in x:
-        output, state = layer.step(x_t, state)
+    for t in range(9):
+        output, state = layer.step(**each(lambda v, t=t: v[t], inputs), state=state)
         steps.append(output)
-    stream = torch.stack(steps, dim=1 if batch_first else 0)
-    torch.testing.assert_close(stream, whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.stack(steps, dim=axis), whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, final, rtol=1e-12, atol=1e-12)
 
 
 @every_cell
 def test_an_unbatched_stream_is_one_run(cell, engine):
     layer = layer_of(cell, engine, batch_first=True)
-    x, state = torch.randn(5, D), None
-    for x_t, expected in zip(x, layer(x)[0], strict=True):
-        output, state = layer.step(x_t, state)
+    inputs, state = each(lambda v: v[:, 0], sequences(layer, 5, 1)), None
+    for t, expected in enumerate(layer(**inputs)[0]):
+        output, state = layer.step(**each(lambda v, t=t: v[t], inputs), state=state)
         torch.testing.assert_close(output, expected)
 
 
@@ -70,16 +75,18 @@ def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, rag
     layer = layer_of(cell, engine, (width, 32, 16), num_layers=2, bidirectional=True)
     lengths = [(5 * k) % 8 for k in range(batch)] if ragged else None
     places = order.sample(range(batch), batch)
-    x = torch.randn(7, batch, width, requires_grad=True)
+    inputs = sequences(layer, 7, batch)
+    inputs["x"].requires_grad_()
     states = random_states(layer, batch, requires_grad=True)
-    output, final = layer(x, as_hx(states), lengths=lengths)
-    gradient = gradients(layer, weigh(output, final), x)[0]
+    output, final = layer(**inputs, hx=as_hx(states), lengths=lengths)
+    gradient = gradients(layer, weigh(output, final), inputs["x"])[0]
 
-    moved_x = x.detach()[:, places].requires_grad_()
+    moved_inputs = each(lambda v: v.detach()[:, places], inputs)
+    moved_inputs["x"].requires_grad_()
     moved_states = as_hx([s.detach()[:, places] for s in states])
     moved_lengths = [lengths[k] for k in places] if ragged else None
-    moved, moved_final = layer(moved_x, moved_states, lengths=moved_lengths)
-    moved_gradient = gradients(layer, weigh(moved, moved_final), moved_x)[0]
+    moved, moved_final = layer(**moved_inputs, hx=moved_states, lengths=moved_lengths)
+    moved_gradient = gradients(layer, weigh(moved, moved_final), moved_inputs["x"])[0]
 
     results = [output, gradient, *as_states(final)]
     for after, before in zip(
@@ -96,13 +103,15 @@ def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, rag
 def test_faults_9_what_padding_holds_changes_nothing(cell, engine, bidirectional):
     layer = layer_of(cell, engine, num_layers=2, bidirectional=bidirectional)
     beyond = torch.arange(7).unsqueeze(1) >= torch.tensor(RAGGED)
-    clean = torch.randn(7, 6, D).masked_fill(beyond.unsqueeze(-1), 0)
+    clean = sequences(layer, 7, 6)
     results = []
     for filling in (0.0, float("nan"), float("inf"), 1e30):
-        x = clean.masked_fill(beyond.unsqueeze(-1), filling).requires_grad_()
-        output, final = layer(x, lengths=RAGGED)
+        inputs = each(lambda v, to=filling: v.masked_fill(beyond.unsqueeze(-1), to), clean)
+        for value in inputs.values():
+            value.requires_grad_()
+        output, final = layer(**inputs, lengths=RAGGED)
         loss = weigh(output, final)
-        results.append([output, *as_states(final), *gradients(layer, loss, x)])
+        results.append([output, *as_states(final), *gradients(layer, loss, *inputs.values())])
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             assert torch.equal(one, two)
@@ -115,18 +124,21 @@ def test_each_row_is_computed_as_if_alone_and_as_long_as_it_is(cell, engine, bid
     layer = layer_of(
         cell, engine, num_layers=2, bidirectional=bidirectional, dtype=torch.float64
     )  # fmt: skip
-    x = torch.randn(7, 6, D, dtype=torch.float64)
+    inputs = sequences(layer, 7, 6, dtype=torch.float64)
     states = random_states(layer, 6, dtype=torch.float64)
-    output, final = layer(x, as_hx(states), lengths=RAGGED)
+    output, final = layer(**inputs, hx=as_hx(states), lengths=RAGGED)
     for row, length in enumerate(RAGGED):
         own = as_hx([s[:, row : row + 1] for s in states])
-        alone, last = layer(x[:length, row : row + 1], own)
+        short = each(lambda v, n=length, k=row: v[:n, k : k + 1], inputs)
+        alone, last = layer(**short, hx=own)
         torch.testing.assert_close(output[:length, row], alone[:, 0], rtol=1e-12, atol=1e-12)
         for mine, theirs in zip(as_states(final), as_states(last), strict=True):
             torch.testing.assert_close(mine[:, row], theirs[:, 0], rtol=1e-12, atol=1e-12)
 
 
-@every_cell
+@pytest.mark.parametrize(
+    ("cell", "engine"), [(c, e) for c, e in CELLS if list(gated.cell(c).graph.inputs) == ["x"]]
+)
 def test_lengths_are_the_same_as_packing(cell, engine):
     layer = layer_of(cell, engine, num_layers=2, bidirectional=True, batch_first=True)
     x, lengths = torch.randn(3, 6, D), [2, 6, 4]
@@ -143,18 +155,19 @@ def test_lengths_are_the_same_as_packing(cell, engine):
 @every_cell
 def test_lengths_that_are_all_full_change_no_bit(cell, engine):
     layer = layer_of(cell, engine)
-    x = torch.randn(7, 3, D)
-    assert torch.equal(layer(x, lengths=[7, 7, 7])[0], layer(x)[0])
+    inputs = sequences(layer, 7, 3)
+    assert torch.equal(layer(**inputs, lengths=[7, 7, 7])[0], layer(**inputs)[0])
 
 
 @every_cell
 @pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
 def test_equal_calls_repeat_bit_for_bit(cell, engine, lengths):
     layer = layer_of(cell, engine, num_layers=2, bidirectional=True)
-    x = torch.randn(7, 6, D, requires_grad=True)
+    inputs = sequences(layer, 7, 6)
+    x = inputs["x"].requires_grad_()
     runs = []
     for _ in range(3):
-        output, final = layer(x, lengths=lengths)
+        output, final = layer(**inputs, lengths=lengths)
         runs.append([output, *as_states(final), *gradients(layer, weigh(output, final), x)])
     for other in runs[1:]:
         assert all(torch.equal(one, two) for one, two in zip(runs[0], other, strict=True))
@@ -165,7 +178,7 @@ def test_equal_calls_repeat_bit_for_bit(cell, engine, lengths):
 def test_faults_1_and_2_nothing_in_nothing_out(cell, engine, shape):
     layer = layer_of(cell, engine, num_layers=2, bidirectional=True)
     states = random_states(layer, shape[1])
-    output, final = layer(torch.randn(*shape, D), as_hx(states))
+    output, final = layer(**sequences(layer, *shape), hx=as_hx(states))
     assert output.shape == (*shape, 2 * states[0].shape[-1])
     for before, after in zip(states, as_states(final), strict=True):
         assert torch.equal(before, after)
@@ -176,10 +189,11 @@ def test_faults_1_and_2_nothing_in_nothing_out(cell, engine, shape):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_faults_10_one_bad_sequence_leaves_the_others_alone(cell, engine, bad):
     layer = layer_of(cell, engine, num_layers=2)
-    x = torch.randn(7, 6, D)
-    expected, final = layer(x, lengths=[7, 6, 5, 7, 2, 7])
-    x[3, 0] = bad
-    output, last = layer(x, lengths=[7, 6, 5, 7, 2, 7])
+    inputs = sequences(layer, 7, 6)
+    expected, final = layer(**inputs, lengths=[7, 6, 5, 7, 2, 7])
+    for value in inputs.values():
+        value[3, 0] = bad
+    output, last = layer(**inputs, lengths=[7, 6, 5, 7, 2, 7])
     assert torch.equal(output[:, 1:], expected[:, 1:])
     for one, two in zip(as_states(last), as_states(final), strict=True):
         assert torch.equal(one[:, 1:], two[:, 1:])
@@ -188,11 +202,11 @@ def test_faults_10_one_bad_sequence_leaves_the_others_alone(cell, engine, bad):
 @every_cell
 def test_faults_11_huge_inputs_saturate_and_stay_finite(cell, engine):
     layer = layer_of(cell, engine)
-    x = torch.tensor([1e30, -1e30, 1e30]).view(3, 1, 1).repeat(1, 2, D)
-    x = x.clone().requires_grad_()
-    output, final = layer(x)
-    bounded = cell != "rnn-relu"  # a rectifier has no bound: it is finite, and no more
+    inputs = sequences(layer, 3, 2)
+    inputs["x"] = torch.tensor([1e30, -1e30, 1e30]).view(3, 1, 1).repeat(1, 2, D)
+    x = inputs["x"].requires_grad_()
+    output, final = layer(**inputs)
     assert torch.isfinite(output).all()
-    assert not bounded or float(output.detach().abs().max()) <= 3
+    assert cell in UNBOUNDED or float(output.detach().abs().max()) <= 3
     loss = output.sum() + sum(s.sum() for s in as_states(final))
     assert all(torch.isfinite(g).all() for g in gradients(layer, loss, x))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cell_cases import CELLS, as_hx, layer_of, random_states
+from cell_cases import CELLS, as_hx, each, layer_of, random_states, sequences
 from torch.nn.utils.rnn import pack_sequence
 
 import gated
@@ -141,22 +141,24 @@ def test_faults_5_a_cell_of_one_state_takes_a_tensor():
 )
 def test_faults_6_layout_in_memory_changes_no_bit(cell, view, engine):
     layer = layer_of(cell, engine)
-    x = torch.randn(6, 3, 4)
-    assert torch.equal(layer(view(x))[0], layer(x)[0])
+    inputs = sequences(layer, 6, 3)
+    seen = each(view, inputs)
+    assert torch.equal(layer(**seen)[0], layer(**inputs)[0])
     assert torch.equal(
-        layer(view(x), lengths=[6, 2, 4])[0], layer(x, lengths=[6, 2, 4])[0]
+        layer(**seen, lengths=[6, 2, 4])[0], layer(**inputs, lengths=[6, 2, 4])[0]
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(("cell", "engine"), CELLS)
 def test_faults_6_overlapping_inputs_and_states_change_no_bit(cell, engine):
     layer = layer_of(cell, engine)
-    x, states = torch.randn(6, 1, 4).expand(6, 3, 4), random_states(layer, 1)
-    wide = [s.expand(-1, 3, -1) for s in states]
+    inputs = each(lambda v: v.expand(6, 3, -1), sequences(layer, 6, 1))
+    wide = [s.expand(-1, 3, -1) for s in random_states(layer, 1)]
     tight = [s.contiguous() for s in wide]
     assert torch.equal(
-        layer(x, as_hx(wide))[0], layer(x.contiguous(), as_hx(tight))[0]
-    )  # fmt: skip
+        layer(**inputs, hx=as_hx(wide))[0],
+        layer(**each(torch.Tensor.contiguous, inputs), hx=as_hx(tight))[0],
+    )
 
 
 @pytest.mark.parametrize(

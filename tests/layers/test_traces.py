@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cell_cases import as_hx, as_states, layer_of, random_states
+from cell_cases import as_hx, as_states, layer_of, random_states, sequences
 
 import gated
 from gated.equations import Cell, U, W, b, sigmoid, tanh
@@ -62,9 +62,9 @@ def test_the_cell_state_is_what_the_gates_make_of_it():
 @pytest.mark.parametrize("cell", gated.cells())
 def test_tracing_changes_no_result(cell):
     layer = layer_of(cell, "auto", num_layers=2, bidirectional=True)
-    x = torch.randn(T, B, D)
-    plain, final = layer(x, lengths=[6, 2, 4])
-    output, last, _ = layer(x, lengths=[6, 2, 4], trace=True)
+    inputs = sequences(layer, T, B)
+    plain, final = layer(**inputs, lengths=[6, 2, 4])
+    output, last, _ = layer(**inputs, lengths=[6, 2, 4], trace=True)
     torch.testing.assert_close(output, plain)
     torch.testing.assert_close(last, final)
 
@@ -157,6 +157,6 @@ def test_a_name_that_is_not_there_says_which_are():
 @pytest.mark.parametrize("cell", gated.cells())
 def test_the_last_values_of_the_states_are_the_final_states(cell):
     layer = layer_of(cell, "auto")
-    _, final, trace = layer(torch.randn(T, B, D), trace=True)
+    _, final, trace = layer(**sequences(layer, T, B), trace=True)
     for state, value in zip(layer.cell.states, as_states(final), strict=True):
         assert torch.equal(trace[state.name][-1:], value)

@@ -2,25 +2,26 @@
 
 from gated.equations import Cell, Family, U, W, b, mean, normalize, sigmoid, sqrt, tanh
 from gated.equations.ops import NORMALIZE_EPS
+from gated.equations.symbols import Node
 
 gain_x = Family("gain_x", latex=r"\alpha^{x}", start=1.0)
 gain_h = Family("gain_h", latex=r"\alpha^{h}", start=1.0)
 gain_c = Family("gain_c", latex=r"\alpha^{c}", start=1.0)
 
 
-def _mean(i, f, g, o):
+def _mean(i: Node, f: Node, g: Node, o: Node) -> Node:
     """The mean over the units of four vectors, as if they were one."""
     return (mean(i) + mean(f) + mean(g) + mean(o)) / 4
 
 
-def _deviation(m, i, f, g, o):
+def _deviation(m: Node, i: Node, f: Node, g: Node, o: Node) -> Node:
     """The standard deviation over the units of four vectors, whose joint mean is m."""
     return sqrt(
         _mean(_square(i - m), _square(f - m), _square(g - m), _square(o - m)) + NORMALIZE_EPS
     )
 
 
-def _square(v):
+def _square(v: Node) -> Node:
     return v * v
 
 
