@@ -72,7 +72,7 @@ class IRNN:
     main diagonal.
 
     Source: Q. V. Le, N. Jaitly, G. E. Hinton, A simple way to initialize recurrent networks of
-    rectified linear units, arXiv:1504.00941 (2015), section 2; made for `rnn-relu`.
+    rectified linear units, arXiv:1504.00941 (2015); made for `rnn-relu`.
     """
 
     def fill(self, parameters: Parameters) -> None:
@@ -93,15 +93,15 @@ class IRNN:
 
 @dataclass(frozen=True)
 class Chrono:
-    """`Uniform`, but with biases for memories of 1 to `max_steps` steps.
+    """`Uniform`, but with biases for memories of up to `max_steps` steps.
 
-    The bias of the gate that keeps the memory is log(u), u from U(1, max_steps - 1), so that 1/(1 -
-    f), the steps that it lasts, is spread evenly; that of a gate that writes into it and is not
-    tied to the first is -log(u). Signs are turned where the equations keep by 1 - z. Which gates
-    these are is found in the equations.
+    The bias of the gate that keeps the memory is log(u), u from U(1, max_steps - 1): the steps that
+    it lasts, 1 / (1 - f), are spread evenly from 2 to max_steps. That of a gate that writes into it
+    and is not tied to the first is -log(u). Signs are turned where the equations keep by 1 - z.
+    Which gates these are is found in the equations.
 
-    Source: C. Tallec, Y. Ollivier, Can recurrent neural networks warp time?, ICLR 2018, equation
-    16.
+    Source: C. Tallec, Y. Ollivier, Can recurrent neural networks warp time?, ICLR 2018, the chrono
+    initialization.
 
     Args:
         max_steps: the longest span that the memory should bridge, T_max there; at least 3.

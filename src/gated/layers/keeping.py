@@ -6,6 +6,8 @@ factor by which the memory keeps its value rises, falls or stays.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,9 +32,10 @@ class Keeping:
 
     Attributes:
         state: the state that is kept.
-        keep: those that keep it: +1 if the state is kept longer as the bias rises, else -1.
+        keep: those that keep it: +1 if the state is kept longer as the bias rises, else -1; 0 for
+            one that the equations add to another, as a second bias.
         write: those of the gates that let something new in and do not keep: +1 if more is
-            written as the bias rises.
+            written as the bias rises, else -1; 0 as for `keep`.
     """
 
     state: str
@@ -50,10 +53,13 @@ def keeping(cell: Cell) -> tuple[Keeping, ...]:
     exp(-max(0, w δ + b)), counts if there is no other.
 
     Raises:
-        OptionError: no state is kept by a factor, or no bias moves such a factor.
+        OptionError: no state is kept by a factor, or no bias moves such a factor, or one bias
+            keeps a state as far as it lets go of another.
     """
     graph = cell.stored
-    factors = kept(graph)
+    # a stabiliser, which starts at -inf, is the scale of a memory and not one itself
+    scales = {state.name for state in graph.states if math.isinf(state.initial)}
+    factors = {state: node for state, node in kept(graph).items() if state not in scales}
     if not factors:
         raise OptionError(
             f"{cell.name} keeps no state by a factor of its last value: there is no gate whose "
@@ -63,7 +69,9 @@ def keeping(cell: Cell) -> tuple[Keeping, ...]:
     for sides in (2, 1):
         found = [(state, probe.signs(node, sides)) for state, node in factors.items()]
         if any(signs for _, signs in found):
-            return tuple(_keeping(probe, s, factors[s], signs) for s, signs in found if signs)
+            memories = [_keeping(probe, s, factors[s], signs) for s, signs in found if signs]
+            _check_agree(cell, memories)
+            return tuple(memories)
     names = ", ".join(factors)
     raise OptionError(
         f"{cell.name} keeps {names} by a factor that no bias moves; leave forget_bias and Chrono "
@@ -72,15 +80,27 @@ def keeping(cell: Cell) -> tuple[Keeping, ...]:
 
 
 def _keeping(probe: _Probe, state: str, factor: Node, signs: dict[str, int]) -> Keeping:
-    keep = {key: sign for key, sign in signs.items() if sign > 0} or signs
+    raising = {key: sign for key, sign in signs.items() if sign > 0}
+    keep = probe.without_doubles(factor, raising or signs)
     write: dict[str, int] = {}
     for gate in probe.gates(written(probe.graph, state)):
         # as a ratio, so that a scale common to both, as a stabiliser's, drops out
         ratio = Node("div", (gate, factor), factor.shape)
-        for key, sign in probe.signs(ratio, 2).items():
-            if key not in keep:
-                write[key] = sign
+        signs = {k: s for k, s in probe.signs(ratio, 2).items() if k not in (*keep, *write)}
+        write |= probe.without_doubles(ratio, signs)
     return Keeping(state, keep, write)
+
+
+def _check_agree(cell: Cell, memories: list[Keeping]) -> None:
+    signs: dict[str, int] = {}
+    for memory in memories:
+        for key, sign in memory.keep.items():
+            if signs.setdefault(key, sign) != sign:
+                raise OptionError(
+                    f"{cell.name} keeps {memory.state} the less, the more it keeps another state, "
+                    f"by the one bias {key}; leave forget_bias and Chrono to cells whose memories "
+                    f"agree"
+                )
 
 
 class _Probe:
@@ -98,22 +118,36 @@ class _Probe:
             if family is not None and family.bias:
                 self.biases[node.label] = node
 
-    def value(self, node: Node, moved: str = "", by: float = 0.0) -> float:
-        """The value of a node, with one bias moved."""
-        known = dict(self.known)
-        if moved:
-            known[self.biases[moved]] = known[self.biases[moved]] + by
-        return evaluate([node], known)[node].item()
+    def value(self, node: Node, moved: Mapping[str, float] | None = None) -> float:
+        """The value of a node, with some biases moved."""
+        biases = {
+            self.biases[key]: self.known[self.biases[key]] + by for key, by in (moved or {}).items()
+        }
+        return evaluate([node], self.known | biases)[node].item()
 
     def signs(self, node: Node, sides: int) -> dict[str, int]:
         """The biases that move a node's value, on both sides of 0 or on one, and which way."""
         found = {}
         at_rest = self.value(node)
         for key in self.biases:
-            up = _sign(self.value(node, key, _MOVE) - at_rest)
-            down = _sign(at_rest - self.value(node, key, -_MOVE))
+            up = _sign(self.value(node, {key: _MOVE}) - at_rest)
+            down = _sign(at_rest - self.value(node, {key: -_MOVE}))
             if abs(up + down) >= sides:
                 found[key] = up or down
+        return found
+
+    def without_doubles(self, node: Node, signs: dict[str, int]) -> dict[str, int]:
+        """The signs, 0 for a bias that stands in one sum with another: they move as one."""
+        at_rest = self.value(node)
+
+        def as_one(key: str, other: str) -> bool:
+            """Whether what one bias does, the other undoes."""
+            against = -_MOVE * signs[key] * signs[other]
+            return not _sign(self.value(node, {key: _MOVE, other: against}) - at_rest)
+
+        found: dict[str, int] = {}
+        for key, sign in signs.items():
+            found[key] = 0 if any(as_one(key, other) for other in found) else sign
         return found
 
     def gates(self, terms: list[Node]) -> list[Node]:
