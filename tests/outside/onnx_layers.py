@@ -90,8 +90,9 @@ def run(
     found = [output if batchwise else output.transpose(1, 2)]
     found += [_turned(state, batchwise) for state in finals]
     if reverse:
-        axes = (2, 1) if batchwise else (1, 0)
-        found = [value.narrow(axes[k > 0], 1, 1) for k, value in enumerate(found)]
+        state_axis = 1 if batchwise else 0  # of the directions; the output has T before it
+        axes = [state_axis + 1] + [state_axis] * len(finals)
+        found = [value.narrow(axis, 1, 1) for value, axis in zip(found, axes, strict=True)]
     return dict(zip(OUTPUTS[node.op_type], found, strict=True))
 
 

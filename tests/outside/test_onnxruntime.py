@@ -77,7 +77,7 @@ class Case:
         rows = len(onnx_layers.THEIR_GATES[op]) * H
 
         def normal(*shape: int) -> np.ndarray:
-            return draw.normal(size=shape, scale=0.5).astype(np.float32)
+            return draw.normal(size=shape, scale=0.3).astype(np.float32)
 
         found = {
             "X": normal(T, B, D),
