@@ -621,7 +621,20 @@ def own_constructor():
             return h
 
 
+def equation_of_another_cell():
+    class Other(Cell):
+        def step(self, x, h):
+            h = tanh(W @ x + U @ h)
+            return h
+
+    class Bad(Cell):
+        def step(self, x, h):  # here
+            h = tanh(W @ x + Other.graph.equations["h"])
+            return h
+
+
 CASES = {
+    equation_of_another_cell: "an equation holds",
     unknown_symbol: "unknown symbol 'Q'",
     used_before_it_is_assigned: "unknown symbol 'f'",
     state_never_set: "state c is never set",

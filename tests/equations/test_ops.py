@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 
 import latex2mathml.converter
@@ -11,7 +12,8 @@ import torch
 from equation_numerics import evaluate, leaf
 
 from gated.equations.backward import gradient
-from gated.equations.ops import NORMALIZE_EPS, OPS
+from gated.equations.ops import NORMALIZE_EPS, OPS, PRODUCTS
+from gated.equations.rewrite import NUMBERS
 from gated.equations.symbols import Node, apply
 
 N = 5
@@ -306,6 +308,21 @@ def test_a_gradient_that_comes_by_two_ways_is_summed():
     found = evaluate([derived], {v: torch.tensor(at), seed: torch.ones(N, dtype=torch.float64)})
     found = found[derived]
     np.testing.assert_allclose(found, np.tanh(at) + at * (1 - np.tanh(at) ** 2), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("op", "sign"),
+    [(op, 1) for op in NUMBERS] + [(op, -1) for op in NUMBERS if op not in ("log", "sqrt")],
+)
+def test_of_numbers_it_gives_what_it_gives_of_vectors(op, sign):
+    numbers = [sign * (0.3 + 0.4 * place) for place in range(OPS[op].arity)]
+    expected = MEANING[op](*(np.full(N, number) for number in numbers))
+    assert np.allclose(NUMBERS[op](*numbers), expected, rtol=1e-14, atol=1e-15)
+
+
+def test_every_operation_of_a_step_but_products_is_known_for_numbers():
+    in_steps = itertools.takewhile(lambda op: op != "heaviside", OPS)
+    assert set(NUMBERS) == set(in_steps) - set(PRODUCTS)
 
 
 class TestSelect:

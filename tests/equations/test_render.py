@@ -104,7 +104,9 @@ def test_every_cells_latex_is_accepted_by_a_converter(cell):
     # the converter knows `aligned` by its other name only
     block = cell.latex().replace("{aligned}", "{split}")
     tree = ElementTree.fromstring(latex2mathml.converter.convert(block))
-    rows = tree.findall(".//{*}mtr")
+    table = tree.find(".//{*}mtable")  # the outermost: `select` is drawn as a table of its own
+    assert table is not None
+    rows = table.findall("{*}mtr")
     assert len(rows) == len(cell.graph.equations)
     assert "\\" not in "".join(tree.itertext())
 

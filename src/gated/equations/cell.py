@@ -12,7 +12,8 @@ from gated.equations.graph import Graph, Parameter, Size, State, length
 from gated.equations.noise import Noise
 from gated.equations.step import trace
 from gated.equations.symbols import Node
-from gated.equations.variant import Change, varied
+from gated.equations.variant import Change, with_differences
+from gated.errors import CellError
 
 
 class Cell:
@@ -31,8 +32,9 @@ class Cell:
         sizes: states that have another size than H, as {"h": "P"}.
         initial: values of states before the first step, if other than 0, as {"m": float("-inf")}.
         where: for a subclass, what differs from the equations it inherits: {"f": 1}, or
-            {"f": lambda i: 1 - i}. A function takes names as they are known at that line; for a
-            family of parameters, as {"p": 0}, a number.
+            {"f": lambda i: 1 - i}. A function takes names as they are known at that line, and
+            `last_c` for what state c was before the step; for a family of parameters, as {"p": 0},
+            a number.
         source: the paper, with equation numbers.
         renames: the paper's symbol for each of ours that differs, as {"g": "z"}.
 
@@ -70,11 +72,12 @@ class Cell:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__.lstrip("_"))
             cls.name = words.lower()
         if cls.step is not Cell.step:
-            cls.graph = trace(cls)
-            for base in reversed(cls.__mro__):
-                if vars(base).get("where"):
-                    cls.graph = varied(cls.graph, vars(base)["where"], cls.name)
-            cls.stored = cls.graph
+            cls.graph = cls.stored = with_differences(cls, trace(cls))
+        elif cls.where:
+            raise CellError(
+                f"cell {cls.name}: where changes equations that are inherited, and there are none: "
+                f"subclass the cell that it is a variant of"
+            )
 
     def step(self, *symbols: Any) -> Any:
         """One step: inputs and previous states in, new states out."""

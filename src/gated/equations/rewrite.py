@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from gated.equations.graph import Graph, Parameter, Size, fold, sort
-from gated.equations.ops import OPS
-from gated.equations.symbols import Node
+from gated.equations.ops import OPS, PRODUCTS
+from gated.equations.symbols import Node, describe
+from gated.errors import CellError
 
 Visit = Callable[[Node, list[Node]], Node | None]
 
@@ -80,28 +82,78 @@ def _sizes(node: Node) -> tuple[Size, ...]:
 
 
 def simplified(node: Node, args: list[Node]) -> Node:
-    """The node on new operands, some of which may be numbers: 1 * g is g, g + 0 is g."""
+    """The node on new operands, some of which may be numbers: 1 * g is g, g + 0 is g.
+
+    Raises:
+        CellError: what remains has no value, or no meaning.
+    """
     numbers = [arg.value if arg.op == "constant" else None for arg in args]
-    if node.op in _ARITHMETIC and None not in numbers:
-        return Node("constant", value=_ARITHMETIC[node.op](*numbers))
+    if node.op in PRODUCTS:
+        return _product(node, args, numbers)
+    if all(number is None for number in numbers):
+        return again(node, args)
+    if None not in numbers:
+        return _computed(node, numbers)
     if node.op == "mul" and 0 in numbers:
         return Node("constant", value=0.0)
-    if node.op in _NEUTRAL:
-        for place, other in ((1, 0), (0, 1)):
-            neutral = numbers[place] == _NEUTRAL[node.op]
-            if neutral and (place == 1 or node.op in ("add", "mul")):
-                return args[other]
+    if node.op == "select" and numbers[0] is not None:
+        args = [args[1 if numbers[0] > 0 else 2]]
+        if args[0].op == "constant":
+            return args[0]
+    if node.shape[0].value not in [arg.shape[0].value for arg in args if arg.shape]:
+        raise CellError(f"leaves one unit in the place of the {node.shape[0]} of {describe(node)}")
+    if node.op == "select" and len(args) == 1:
+        return args[0]
     if node.op == "sub" and numbers[0] == 0:
         return Node("neg", (args[1],), args[1].shape)
+    for place, other in ((1, 0), (0, 1)):
+        if node.op in _NEUTRAL[place] and numbers[place] == _NEUTRAL[place][node.op]:
+            return args[other]
     return again(node, args)
 
 
-_NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
-_ARITHMETIC: dict[str, Callable[..., float]] = {
+def _computed(node: Node, numbers: list[float | None]) -> Node:
+    try:
+        return Node("constant", value=float(NUMBERS[node.op](*numbers)))
+    except (ArithmeticError, ValueError):
+        shown = ", ".join(f"{number:g}" for number in numbers)
+        raise CellError(f"leaves {node.op}({shown}), which has no value") from None
+
+
+def _product(node: Node, args: list[Node], numbers: list[float | None]) -> Node:
+    """A matrix times a vector, where one of them may have become a number."""
+    if 0 in numbers:
+        return Node("constant", value=0.0)
+    for number, arg in zip(numbers, node.args, strict=True):
+        if number is not None:
+            raise CellError(
+                f"leaves {number:g} in the place of {describe(arg)} in a matrix product: only 0 "
+                f"has a meaning there"
+            )
+    return again(node, args)
+
+
+# operations that leave the first operand as it is if the second is this number, and the reverse
+_NEUTRAL = ({"add": 0, "mul": 1}, {"add": 0, "sub": 0, "mul": 1, "div": 1})
+# what the operations that a step may hold give for numbers
+NUMBERS: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
     "div": lambda a, b: a / b,
     "neg": lambda a: -a,
+    "sigmoid": lambda a: 0.5 + 0.5 * math.tanh(0.5 * a),
+    "tanh": math.tanh,
+    "relu": lambda a: max(a, 0.0),
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "abs": abs,
+    "softplus": lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))),
+    "maximum": max,
+    "minimum": min,
+    "mean": lambda a: a,
+    "normalize": lambda a: 0.0,
+    "select": lambda c, a, b: a if c > 0 else b,
 }
-assert set(_ARITHMETIC) <= set(OPS)
+assert set(NUMBERS) | set(PRODUCTS) <= set(OPS)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import linecache
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from types import CodeType, FrameType, FunctionType, TracebackType
+from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from gated.equations.declared import declared
 from gated.equations.dims import Dim, unify
 from gated.equations.graph import Graph, Parameter, Size, sort
+from gated.equations.place import fault, line_of, place
 from gated.equations.symbols import (
     Expr,
     Family,
@@ -61,11 +59,7 @@ class _Step:
 
     def where(self) -> str:
         """The place of the line at fault."""
-        if self.code is None:
-            return ""
-        source = linecache.getline(self.code.co_filename, self.line).strip()
-        place = f" ({Path(self.code.co_filename).name}, line {self.line}"
-        return f"{place}: {source})" if source else f"{place})"
+        return place(self.code, self.line) if self.code else ""
 
     def graph(self) -> Graph:
         """Trace, check and assemble."""
@@ -113,24 +107,10 @@ class _Step:
                 returned = self.cls.step(self.cls(), *leaves)
         except CellError:
             raise
-        except NameError as error:
-            self._locate(error.__traceback__)
-            # not error.name: it is None for a local variable that has no value yet
-            quoted = re.search("'.*'", str(error))
-            raise CellError(
-                f"unknown symbol {quoted[0] if quoted else error}: assign it above, or import its "
-                f"family from gated.equations"
-            ) from None
         except Exception as error:
-            self._locate(error.__traceback__)
-            raise CellError(f"{type(error).__name__}: {error}") from None
+            self.line = line_of(self.code, error.__traceback__, self.line)
+            raise CellError(fault(error)) from None
         return returned if isinstance(returned, tuple) else (returned,)
-
-    def _locate(self, traceback: TracebackType | None) -> None:
-        while traceback is not None:
-            if traceback.tb_frame.f_code is self.code:
-                self.line = traceback.tb_lineno
-            traceback = traceback.tb_next
 
     def _line(self, values: Mapping[str, object], line: int) -> None:
         """Note what the line that has just run assigned, then move to the next."""
@@ -202,6 +182,11 @@ class _Step:
                 self.line = node.line
                 raise CellError(f"state {name} depends on no input and no state: it never changes")
         used = set(sort(updates.values()))
+        own = {*self.inputs.values(), *self.previous.values(), *self.tracing.parameters.values()}
+        for node in used - own:
+            if node.op in ("input", "state", "parameter"):
+                self.line = self.code.co_firstlineno if self.code else 0
+                raise CellError(f"an equation holds {describe(node)} of another cell")
         for name, node in self.named.items():
             if node not in used:
                 self.line = node.line
