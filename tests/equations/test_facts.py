@@ -156,15 +156,10 @@ def test_what_a_state_is_kept_by_names_the_gates_themselves():
     assert cell.kept["c"] is cell.graph.equations["f"]
 
 
-def test_an_independent_unit_is_kept_by_its_weight_where_it_is_active():
-    cell = small.IndRNN()
-    leaves = random_leaves(cell.graph, seed=5)
-    factor, update = cell.kept["h"], cell.graph.updates["h"]
-    values = evaluate([factor, update], leaves)
-    weight = leaves[next(n for n in leaves if n.label == "U")]
-    active = (values[update] > 0).double()
-    assert 0 < active.sum() < len(active), "the case shows both sides"
-    assert (values[factor] == weight * active).all()
+@pytest.mark.parametrize("cell", ["rnn", "indrnn"])
+def test_what_passes_a_squashing_function_is_not_kept_by_a_factor(cell):
+    # h = relu(W x + u ⊙ h₋ + b): the weight keeps h only where the sum is above 0
+    assert gated.cell(cell).kept == {}
 
 
 def test_parameters_of_the_lstm_stand_in_the_order_of_its_equations():

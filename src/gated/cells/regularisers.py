@@ -237,7 +237,7 @@ def dropconnect(which: Which, rate: float) -> Cell:
 def written(graph: Graph, state: str) -> list[Node]:
     """The terms of a state's new value that do not hold its last one: i g of f c₋ + i g."""
     old = graph.previous[state]
-    fixed = held(graph, graph.updates[state])
+    fixed = held(graph) - {old}
 
     def holds(term: Node) -> bool:
         """Whether the last value passes to the term by neither a gate nor a product."""

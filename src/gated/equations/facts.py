@@ -78,24 +78,22 @@ def extent(graph: Graph) -> int:
 def kept(graph: Graph) -> dict[str, Node]:
     """The factor by which each state keeps its last value, gates held fixed: f in c = f c₋ + i g.
 
-    It is the derivative of the new state by the old one along the path that passes neither a gate
-    nor a matrix product, so a state that has no such path (the RNN's h) is left out. A gate is a
-    named value that is not just a sum or product of others: the LSTM's f, be it a state or not.
+    It is the derivative of the new state by the old one along the path of sums and products of
+    single units alone, so a state that has no such path (the RNN's h) is left out.
     """
+    fixed = held(graph)
     found = {}
     for name, node in graph.updates.items():
         one = Node("constant", value=1.0)
-        factors = gradient([(node, one)], fixed=held(graph, node))
-        factor = factors.get(graph.previous[name])
+        factor = gradient([(node, one)], fixed).get(graph.previous[name])
         if factor is not None:
             found[name] = _without_ones(factor)
     return found
 
 
-def held(graph: Graph, update: Node) -> set[Node]:
-    """What is fixed where the memory behind `update` is followed: gates, and what mixes units."""
-    gates = {node for node in graph.equations.values() if node.op not in _BILINEAR}
-    return (gates - {update}) | {node for node in graph.nodes() if node.op in _ACROSS_UNITS}
+def held(graph: Graph) -> set[Node]:
+    """What is fixed where a memory is followed: gates, squashing functions, what mixes units."""
+    return {node for node in graph.nodes() if node.op not in (*_BILINEAR, "select")}
 
 
 def _without_ones(root: Node) -> Node:

@@ -233,7 +233,9 @@ def _half_life(cell: Cell, values: Mapping[str, torch.Tensor]) -> NDArray[Any] |
     factor = next(iter(kept.values()))
     graph = cell.graph
     known = {graph.equations[name]: value for name, value in values.items()}
-    return half_life(evaluate([factor], known)[factor][0].double().numpy())
+    state = next(iter(values.values()))
+    share = evaluate([factor], known)[factor].expand_as(state)  # a number, where all is kept
+    return half_life(share[0].double().numpy())
 
 
 def _references(forecaster: Forecaster) -> dict[str, float]:
