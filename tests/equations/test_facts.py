@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import small_cells as small
-from equation_numerics import evaluate, random_leaves
 
 import gated
 from gated.equations import Cell, R, U, V, W, b, exp, maximum, mean, p, sigmoid, tanh
