@@ -7,6 +7,7 @@ import pytest
 import torch
 from forecast_cases import trained, waves
 
+import gated
 from gated.inspect import half_life
 from gated.inspect.report import render
 from gated.tasks.forecast.page import build_report
@@ -48,6 +49,24 @@ def test_the_half_life_is_that_of_the_gate_that_keeps(cell, gate):
         assert memory is None
     else:
         np.testing.assert_allclose(memory, half_life(found.trace.layers["layer 1"][gate]))
+
+
+def test_a_cell_that_forgets_nothing_has_no_end_to_its_memory():
+    memory = report(trained(waves(90), cell="nfg")).half_life["layer 1"]
+    assert memory.shape == (4,)
+    assert np.isinf(memory).all()
+
+
+PLAIN = [name for name in gated.cells() if set(gated.cell(name).graph.letters) <= {"D", "H"}
+         and len(gated.cell(name).graph.inputs) == 1]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", PLAIN)
+def test_the_page_is_written_for_every_cell_that_reads_one_series(cell):
+    model = trained(waves(60), cell=cell, max_epochs=1, windows_per_epoch=16)
+    view = report(model)
+    assert set(view.trace.layers["layer 1"]) == set(gated.cell(cell).graph.equations)
+    assert f'"{gated.cell(cell).states[0].name}"' in render(view)
 
 
 def test_a_series_shorter_than_the_context_shows_its_own_steps_alone():
