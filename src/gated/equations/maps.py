@@ -15,6 +15,7 @@ from gated.equations.cell import Cell, derived
 from gated.equations.dims import Dim
 from gated.equations.graph import Graph, Size
 from gated.equations.rewrite import rewrite
+from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
 from gated.errors import CellError
 
@@ -162,7 +163,7 @@ def mapped(cell: Cell, maps: Maps) -> Cell:
 
 def _by_key(cell: Cell, maps: Maps) -> dict[str, Map]:
     """The map of each matrix that gets one."""
-    matrices, recurrent = _matrices(cell.graph)
+    matrices, recurrent = _matrices(cell)
     if not isinstance(maps, Mapping):
         chosen = _as_map(maps, cell)
         return dict.fromkeys(matrices if chosen.everywhere else recurrent, chosen)
@@ -175,13 +176,12 @@ def _by_key(cell: Cell, maps: Maps) -> dict[str, Map]:
     return found
 
 
-def _matrices(graph: Graph) -> tuple[list[str], list[str]]:
+def _matrices(cell: Cell) -> tuple[list[str], list[str]]:
     """The parameters that stand left of @, and those of them that see a state."""
-    moving = graph.depends_on_state()
-    products = [node for node in graph.nodes() if node.op == "matmul"]
-    keys = dict.fromkeys(node.args[0].label for node in products)
-    recurrent = dict.fromkeys(n.args[0].label for n in products if n.args[1] in moving)
-    return list(keys), list(recurrent)
+    products = [node for node in cell.graph.nodes() if node.op == "matmul"]
+    keys = list(dict.fromkeys(node.args[0].label for node in products))
+    known = roles(cell)
+    return keys, [key for key in keys if known[key].recurrent]
 
 
 def _as_map(which: object, cell: Cell) -> Map:
