@@ -1,0 +1,118 @@
+"""Cells whose parameters were drawn, apart from any layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gated
+from gated import engines
+from gated.engines import Job
+from gated.engines.pytorch import operator
+from gated.equations import Cell
+from gated.equations.graph import length
+from gated.equations.layout import Slot, layout
+from gated.equations.maps import mapped
+from gated.layers.initialize import as_init, start
+
+SIZES = {"D": 6, "H": 8, "P": 4}
+MAPS = {"dense": None, "diagonal": "diagonal", "heads": gated.Heads(2),
+        "signal": gated.Convolution((3,)), "image": gated.Convolution((3, 5))}  # fmt: skip
+# its recurrent matrices are not square
+UNMAPPED = {("lstmp", "diagonal")}
+
+
+@dataclass
+class Drawn:
+    """A cell's stored tensors, and its parameters by key: the sum of what is stored of each."""
+
+    cell: Cell
+    slots: tuple[Slot, ...]
+    sizes: dict[str, int]
+    stored: dict[str, Tensor]
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for slot in self.slots:
+            blocks = self.stored[slot.name].detach().chunk(len(slot.keys))
+            for key, block in zip(slot.keys, blocks, strict=True):
+                found[key] = found[key] + block if key in found else block
+        return found
+
+    def remembered(self, steps: int) -> dict[str, Tensor]:
+        """What is left of each state after `steps` inputs of 0, from 1 for every unit.
+
+        The weights count as 0, so that the biases alone decide.
+        """
+        for slot in self.slots:
+            if not slot.bias and slot.start is None:
+                torch.nn.init.zeros_(self.stored[slot.name])
+        states = self.cell.states
+        inputs = self.cell.graph.input_sizes
+        # a stabiliser, which starts at -inf, is the scale on which the others stand
+        initial = [0.0 if math.isinf(state.initial) else 1.0 for state in states]
+        job = Job(
+            self.cell, self.slots, self.sizes, 1, 1, list(self.stored.values()),
+            {n: torch.zeros(steps, 1, length(s, self.sizes)).double() for n, s in inputs.items()},
+            tuple(
+                torch.full((1, 1, length(state.size, self.sizes)), value).double()
+                for state, value in zip(states, initial, strict=True)
+            ),
+        )  # fmt: skip
+        final = engines.run(job, "reference").final
+        return {state.name: value[0, 0] for state, value in zip(states, final, strict=True)}
+
+
+def drawn(
+    cell: str | Cell,
+    init: Any = "uniform",
+    forget_bias: float | None = None,
+    *,
+    bias: bool = True,
+    dtype: torch.dtype = torch.float64,
+    **sizes: int,
+) -> Drawn:
+    """What `start` puts into tensors that hold NaN."""
+    cell, sizes = gated.cell(cell), {**SIZES, **sizes}
+    slots = layout(cell.stored, pytorch=operator(cell.stored) is not None)
+    slots = tuple(slot for slot in slots if bias or not slot.bias)
+    stored = {
+        slot.name: torch.nn.Parameter(torch.full(slot.shape(sizes), math.nan, dtype=dtype))
+        for slot in slots
+    }
+    start(cell, slots, stored, sizes, as_init(init), forget_bias)
+    return Drawn(cell, slots, sizes, stored)
+
+
+def under(kind: str, name: str) -> Cell:
+    """A cell of the catalogue under a map."""
+    chosen = MAPS[kind]
+    return gated.cell(name) if chosen is None else mapped(gated.cell(name), chosen)
+
+
+def follows(sample: Tensor, cumulative: Callable[[Tensor], Tensor]) -> bool:
+    """Kolmogorov and Smirnov: whether a sample is from a distribution, at a level of 0.1%."""
+    found = cumulative(sample.flatten().sort().values)
+    count = len(found)
+    steps = torch.arange(count + 1, dtype=found.dtype) / count
+    distance = torch.maximum((steps[1:] - found).max(), (found - steps[:-1]).max())
+    return bool(distance < 1.95 / math.sqrt(count))
+
+
+def uniform(low: float, high: float) -> Callable[[Tensor], Tensor]:
+    """The cumulative distribution of U(low, high)."""
+    return lambda value: ((value - low) / (high - low)).clamp(0, 1)
+
+
+def orthonormal(matrix: Tensor) -> bool:
+    """Whether the rows are orthonormal, or the columns if there are more rows."""
+    rows = matrix if len(matrix) <= matrix[0].numel() else matrix.T
+    rows = rows.flatten(1)
+    atol = 1e-12 if rows.dtype == torch.float64 else 1e-6
+    return torch.allclose(rows @ rows.T, torch.eye(len(rows), dtype=rows.dtype), atol=atol, rtol=0)
