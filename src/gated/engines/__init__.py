@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gated.engines import pytorch, reference
+from gated.engines import cpu, pytorch, reference
 from gated.engines.job import Engine, Job, Result, Values, nothing
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
-ENGINES: dict[str, Engine] = {"torch": pytorch, "reference": reference}
+ENGINES: dict[str, Engine] = {"torch": pytorch, "cpu": cpu, "reference": reference}
 
 __all__ = ["ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run"]
 

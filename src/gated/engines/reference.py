@@ -121,7 +121,7 @@ class _Direction:
         )
         own = job.own[place] if job.own else {}
         self.known = {self.graph.inputs[n]: value for n, value in (*inputs.items(), *own.items())}
-        for key, value in _parameters(job, layer, direction).items():
+        for key, value in parameters(job, layer, direction).items():
             self.known[self.plan.leaves[key]] = value
         for node in self.plan.before:
             self.known[node] = _value(node, self.known, sequence)
@@ -176,7 +176,7 @@ class _Direction:
         return value.expand(*self.lead, value.shape[-1])
 
 
-def _parameters(job: Job, layer: int, direction: int) -> Values:
+def parameters(job: Job, layer: int, direction: int) -> Values:
     """The value of each parameter symbol: the sum of the blocks that hold it, 0 if none does."""
     stored = job.stored(layer, direction)
     like = job.sequence
