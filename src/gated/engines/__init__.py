@@ -13,7 +13,7 @@ from gated.engines.job import Engine, Job, Result, Values, nothing
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
-ENGINES: dict[str, Engine] = {"torch": pytorch, "cpu": cpu, "reference": reference}
+ENGINES: dict[str, Engine] = {"torch": pytorch, "reference": reference, "cpu": cpu}
 
 __all__ = ["ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run"]
 

@@ -7,7 +7,7 @@ for all steps at once; the rest in a loop over time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -131,27 +131,11 @@ class _Direction:
 
     def loop(self) -> tuple[Tensor, ...]:
         """Run over time; return the states after each row's last step."""
-        previous, updates = self.graph.previous.values(), self.graph.updates.values()
-        parts = [self._steps(self.known[node]) for node in self.plan.sliced]
-        order = range(len(self.rows))
-        now, states, ended = dict(self.known), [s[:0] for s in self.initial], []
-        for t in reversed(order) if self.reverse else order:
-            have, want = len(states[0]), self.rows[t]
-            if want > have:
-                starting = [s[have:want] for s in self.initial]
-                states = [torch.cat(both) for both in zip(states, starting, strict=True)]
-            elif want < have:
-                ended.append([s[want:] for s in states])
-                states = [s[:want] for s in states]
-            now.update(zip(self.plan.sliced, [part[t] for part in parts], strict=True))
-            now.update(zip(previous, states, strict=True))
-            for node in self.plan.each_step:
-                now[node] = _FUNCTIONS[node.op](*[now[arg] for arg in node.args])
-            states = [now[node] for node in updates]
-            for node, values in self.recorded.items():
-                values.append(now[node])
-        ended.append(states)
-        return tuple(torch.cat(rows) for rows in zip(*reversed(ended), strict=True))
+        parts = {node: self._steps(self.known[node]) for node in self.plan.sliced}
+        return unroll(
+            self.graph, self.plan.each_step, self.known, parts, self.initial, self.rows,
+            self.reverse, self.recorded,
+        )  # fmt: skip
 
     def output(self) -> Tensor:
         """The first state at every step."""
@@ -174,6 +158,50 @@ class _Direction:
         """A value known before the loop, for every step and row."""
         value = self.known[node]
         return value.expand(*self.lead, value.shape[-1])
+
+
+def unroll(
+    graph: Graph,
+    nodes: Sequence[Node],
+    known: Mapping[Node, Tensor],
+    timed: Mapping[Node, Sequence[Tensor]],
+    initial: Sequence[Tensor],
+    rows: Sequence[int],
+    reverse: bool,
+    recorded: Mapping[Node, list[Tensor]],
+) -> tuple[Tensor, ...]:
+    """Evaluate nodes at every step; return the states after each row's last step.
+
+    Args:
+        graph: whose states go from step to step.
+        nodes: what to compute in a step, operands first.
+        known: the values that hold at every step.
+        timed: the values that differ from step to step, one for each step.
+        initial: the states before the first step, each (B, n).
+        rows: the number of rows that reach each step.
+        reverse: whether to begin at the end.
+        recorded: lists to which the values of their nodes are appended at every step.
+    """
+    previous, updates = graph.previous.values(), graph.updates.values()
+    order = range(len(rows))
+    now, states, ended = dict(known), [s[:0] for s in initial], []
+    for t in reversed(order) if reverse else order:
+        have, want = len(states[0]), rows[t]
+        if want > have:
+            starting = [s[have:want] for s in initial]
+            states = [torch.cat(both) for both in zip(states, starting, strict=True)]
+        elif want < have:
+            ended.append([s[want:] for s in states])
+            states = [s[:want] for s in states]
+        now.update((node, values[t]) for node, values in timed.items())
+        now.update(zip(previous, states, strict=True))
+        for node in nodes:
+            now[node] = _FUNCTIONS[node.op](*[now[arg] for arg in node.args])
+        states = [now[node] for node in updates]
+        for node, values in recorded.items():
+            values.append(now[node])
+    ended.append(states)
+    return tuple(torch.cat(part) for part in zip(*reversed(ended), strict=True))
 
 
 def parameters(job: Job, layer: int, direction: int) -> Values:

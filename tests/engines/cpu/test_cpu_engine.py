@@ -1,0 +1,156 @@
+"""The CPU engine against the reference: every cell, values and gradients, ragged and full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+import gated
+from gated.engines.cpu.build import compiler
+from gated.errors import EngineError
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+D, H, P, T, B = 5, 6, 4, 7, 5
+RAGGED = [7, 0, 3, 5, 1]
+# what each number type allows between two orders of summation
+NEAR = {torch.float64: 1e-12, torch.float32: 1e-5}
+HARD = ["lstm", "gru-reset-before", "fgr", "slstm"]
+
+
+def pair(cell: str, **options: Any) -> tuple[gated.Recurrent, gated.Recurrent]:
+    """Two layers with the same weights, on the CPU engine and on the reference."""
+    letters = gated.cell(cell).graph.letters
+    own = {letter: P for letter in letters if letter not in ("D", "H")}
+    torch.manual_seed(0)
+    reference = gated.Recurrent(cell, D, H, engine="reference", **own, **options)
+    fused = gated.Recurrent(cell, D, H, engine="cpu", **own, **options)
+    fused.load_state_dict(reference.state_dict())
+    return fused, reference
+
+
+def results(layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1) -> list[Tensor]:
+    """Outputs, states and the gradients of everything that goes in."""
+    torch.manual_seed(1)
+    torch.set_num_threads(threads)
+    dtype = next(layer.parameters()).dtype
+    graph = layer.cell.graph
+    letters = {"D": D, "H": H, **layer.sizes}
+    widths = [letters[n] if isinstance(n, str) else n for n in graph.input_sizes.values()]
+    x, *others = [torch.rand(T, B, n, dtype=dtype) * 2 - 0.5 for n in widths]
+    others = [value.abs() for value in others]
+    sizes = [letters[s.size] if isinstance(s.size, str) else s.size for s in graph.states]
+    rows = layer.num_layers * layer.num_directions
+    states = [torch.rand(rows, B, n, dtype=dtype) + 0.5 for n in sizes]
+    everything = [value.requires_grad_() for value in (x, *others, *states)]
+    further = dict(zip(list(graph.input_sizes)[1:], others, strict=True))
+    hx = tuple(states) if len(states) > 1 else states[0]
+    output, final = layer(x, hx, lengths=lengths, **further)
+    found = [output, *(final if isinstance(final, tuple) else (final,))]
+    loss = sum((value * torch.randn_like(value)).sum() for value in found)
+    wanted = [*everything, *layer.parameters()]
+    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+    return [*found, *gradients]
+
+
+def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:
+    for a, b in zip(one, two, strict=True):
+        scale = 1 + float(b.detach().abs().max()) if b.numel() else 1
+        torch.testing.assert_close(a, b, rtol=0, atol=near * scale)
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
+@pytest.mark.parametrize("cell", gated.cells())
+def test_every_cell_forward_and_backward_in_both_directions(cell, lengths):
+    fused, reference = pair(cell, bidirectional=True, dtype=torch.float64)
+    agree(results(fused, lengths), results(reference, lengths), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("cell", [*HARD, "layernorm-lstm", "peephole"])
+def test_in_float32(cell):
+    fused, reference = pair(cell)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float32])
+
+
+@pytest.mark.parametrize("maps", ["diagonal", gated.Heads(2)], ids=str)
+@pytest.mark.parametrize("cell", ["lstm", "gru-reset-before", "slstm"])
+def test_other_maps(cell, maps):
+    fused, reference = pair(cell, maps=maps, dtype=torch.float64)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+def test_layers_on_layers():
+    fused, reference = pair("peephole", num_layers=3, bidirectional=True, dtype=torch.float64)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+def test_threads_share_the_rows_and_change_no_output():
+    fused, _ = pair("peephole", dtype=torch.float64)
+    one, two = results(fused, RAGGED, threads=1), results(fused, RAGGED, threads=2)
+    torch.set_num_threads(1)
+    assert torch.equal(one[0], two[0])
+    agree(one, two, NEAR[torch.float64])
+
+
+def test_equal_calls_repeat_bit_for_bit():
+    fused, _ = pair("gru-reset-before")
+    first, second = results(fused, RAGGED), results(fused, RAGGED)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_inference_keeps_nothing_and_gives_the_same():
+    fused, _ = pair("lstm")
+    x = torch.randn(T, B, D)
+    with torch.no_grad():
+        quick = fused(x)[0]
+    assert torch.equal(quick, fused(x)[0])
+
+
+@pytest.mark.parametrize("cell", HARD)
+def test_derivatives_of_both_orders_are_those_of_finite_differences(cell):
+    layer = gated.Recurrent(cell, 2, 3, engine="cpu", dtype=torch.float64)
+    torch.manual_seed(0)
+    names = [name for name, _ in layer.named_parameters()]
+    point = (
+        torch.randn(5, 3, 2, dtype=torch.float64, requires_grad=True),
+        *(weight.detach().clone().requires_grad_() for weight in layer.parameters()),
+    )
+
+    def function(x: Tensor, *weights: Tensor) -> Tensor:
+        given = dict(zip(names, weights, strict=True))
+        output, _ = torch.func.functional_call(layer, given, (x,), {"lengths": [5, 0, 3]})
+        return output
+
+    assert gradcheck(function, point, rtol=1e-5, atol=1e-7)
+    assert gradgradcheck(function, point, rtol=1e-5, atol=1e-7, fast_mode=True)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30])
+def test_huge_inputs_stay_finite(value):
+    fused, _ = pair("lstm")
+    x = torch.full((3, 2, D), value, requires_grad=True)
+    output, _ = fused(x)
+    assert torch.isfinite(output).all()
+    assert torch.isfinite(torch.autograd.grad(output.sum(), x)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "call", "reason"),
+    [
+        ({"maps": gated.Convolution((3,))}, {}, "it has no convolution"),
+        ({"dtype": torch.float16}, {}, "float32 and float64"),
+        ({}, {"trace": True}, "it shows no gates"),
+    ],
+)
+def test_what_it_cannot_run_is_refused_with_the_reason(options, call, reason):
+    layer = gated.Recurrent("lstm", D, H, engine="cpu", **options)
+    extent = (9,) if "maps" in options else ()
+    with pytest.raises(EngineError, match=reason):
+        layer(torch.zeros(T, B, D, *extent, dtype=options.get("dtype")), **call)
+
+
+def test_auto_does_not_choose_it_yet():
+    assert gated.Recurrent("peephole", D, H).choice(torch.zeros(T, B, D)).engine == "reference"
