@@ -34,7 +34,7 @@ class Kinks(TorchFunctionMode):
         torch.abs: lambda v: v,
         torch.maximum: torch.sub,
         torch.minimum: torch.sub,
-        torch.Tensor.__gt__: torch.sub,
+        torch.Tensor.gt: torch.sub,
     }
 
     def __init__(self):
