@@ -13,11 +13,6 @@ from gated.equations.maps import mapped
 RECURRENT = [name for name in gated.cells() if name not in ("indrnn", "minlstm", "mingru", "sru")]
 
 
-def recurrent_maps(name, which):
-    """A map for all that takes H units to H: the matrices W of the GRU-D see a state of D units."""
-    return {"U": which} if name == "gru-d" else which
-
-
 def with_axes(name, maps, axes):
     """The parameters of a mapped cell that have a number of axes, by key."""
     return [p.key for p in mapped(gated.cell(name), maps).parameters if len(p.shape) == axes]
@@ -46,7 +41,7 @@ def assert_same(found, wanted):
 @pytest.mark.parametrize("name", RECURRENT)
 @pytest.mark.parametrize("heads", [1, 2])
 def test_heads_are_a_matrix_of_blocks(name, heads):
-    maps = recurrent_maps(name, gated.Heads(heads))
+    maps = gated.Heads(heads)
     values, draw = random_values(name), np.random.default_rng(5)
     keys = with_axes(name, maps, 3)
     assert keys
@@ -57,7 +52,7 @@ def test_heads_are_a_matrix_of_blocks(name, heads):
 
 @pytest.mark.parametrize("name", [name for name in RECURRENT if name != "lstmp"])
 def test_a_diagonal_is_a_matrix_with_zeros_beside_it(name):
-    maps = recurrent_maps(name, "diagonal")
+    maps = "diagonal"
     values, draw = random_values(name), np.random.default_rng(6)
     before = with_axes(name, "dense", 2)
     keys = [key for key in with_axes(name, maps, 1) if key in before]
