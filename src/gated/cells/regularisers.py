@@ -19,6 +19,7 @@ from gated.equations.graph import Graph, Size, sort
 from gated.equations.noise import Noise
 from gated.equations.ops import PRODUCTS
 from gated.equations.rewrite import assemble, rewrite
+from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
 from gated.errors import OptionError
 
@@ -218,14 +219,7 @@ def dropconnect(which: Which, rate: float) -> Cell:
     """
     cell = find(which)
     _check_rate("dropconnect", "rate", rate)
-    moving = cell.graph.depends_on_state()
-    keys = tuple(
-        dict.fromkeys(
-            node.args[0].label
-            for node in cell.graph.nodes()
-            if node.op in PRODUCTS and node.args[1] in moving
-        )
-    )
+    keys = tuple(k for k, role in roles(cell).items() if role.recurrent and role.kind != "vector")
     if not keys:
         raise OptionError(
             f"dropconnect: {cell.name} has no recurrent matrix whose weights could be dropped"

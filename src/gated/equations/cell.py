@@ -63,6 +63,8 @@ class Cell:
     # what regularisers draw in training, and the equations into which they put it
     noise: ClassVar[tuple[Noise, ...]] = ()
     noisy: ClassVar[Cell | None] = None
+    # what matrices mean where they are not dense, by parameter (equations.maps)
+    maps: ClassVar[Mapping[str, object]] = {}
     # how a cell that was derived from another is made anew, as pickle needs it
     recipe: ClassVar[tuple[Callable[..., Cell], tuple[Any, ...]] | None] = None
 
@@ -143,7 +145,18 @@ class Cell:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<cell {self.name}: states {', '.join(s.name for s in self.states)}>"
+        words = [f"states {', '.join(s.name for s in self.states)}", *self._short_maps()]
+        return f"<cell {self.name}: {'; '.join(words)}>"
+
+    def _short_maps(self) -> list[str]:
+        """The maps, one for a family whose parameters all have the same."""
+        words = []
+        for letter, family in self.graph.families.items():
+            own = {p.key: self.maps[p.key] for p in family if p.key in self.maps}
+            if len(own) == len(family) and len(set(own.values())) == 1:
+                own = {letter: next(iter(own.values()))}
+            words += [f"{key} {which}" for key, which in own.items()]
+        return words
 
 
 def derived(
@@ -153,6 +166,7 @@ def derived(
     *,
     training: Callable[[Graph], Graph] | None = None,
     noise: tuple[Noise, ...] = (),
+    maps: Mapping[str, object] | None = None,
 ) -> Cell:
     """A cell whose equations are another's, transformed.
 
@@ -163,8 +177,10 @@ def derived(
         training: gives the new graph in training, `transform` if not given; a regulariser's, which
             leaves the parameters as they are.
         noise: what is drawn in training beside what `cell` draws already.
+        maps: what matrices mean now that were dense.
     """
     own = {name: getattr(cell, name) for name in ("name", "source", "renames")}
+    own |= {"maps": {**cell.maps, **(maps or {})}}
     own |= {"__doc__": type(cell).__doc__, "__module__": type(cell).__module__}
     noisy = None
     if cell.noise or noise:
