@@ -160,8 +160,11 @@ def run_all(package: Path, made: Sequence[Mutant], judgements: Sequence[Judgemen
     """The fate of every change, in order; those reached so far if Ctrl-C is pressed."""
     fates: Fates = []
     every = list(zip(made, judgements, strict=True))
+    console = Console(stderr=True)
     with contextlib.suppress(KeyboardInterrupt):
-        for mutant, (known, altered) in track(every, "changes", console=Console(stderr=True)):
+        for mutant, (known, altered) in track(every, "changes", console=console):
+            if not console.is_terminal and len(fates) % 100 == 0:
+                print(f"{len(fates)} of {len(every)} changes", file=sys.stderr, flush=True)
             if not known:
                 file = package / "gated" / "cells" / mutant.file
                 kept = file.read_text()
@@ -215,7 +218,8 @@ def main() -> None:
         check_unchanged(package)
         fates = run_all(package, made, judgements)
     show(fates, len(made))
-    print(f"{time.monotonic() - started:.0f} s, torch {torch.__version__}, {os.cpu_count()} cores")
+    took = f"{time.monotonic() - started:.0f} s, {sum(os.times()[:4]):.0f} s of one core"
+    print(f"{took}; torch {torch.__version__}")
     if len(fates) < len(made):
         sys.exit(130)
     sys.exit(any(known not in FATES[:5] for _, known in fates))
