@@ -23,8 +23,9 @@ from gated.layers.initialize import as_init, start
 SIZES = {"D": 6, "H": 8, "P": 4}
 MAPS = {"dense": None, "diagonal": "diagonal", "heads": gated.Heads(2),
         "signal": gated.Convolution((3,)), "image": gated.Convolution((3, 5))}  # fmt: skip
-# its recurrent matrices are not square
-UNMAPPED = {("lstmp", "diagonal")}
+# a diagonal needs square matrices, heads need matrices that read a state
+UNMAPPED = {("lstmp", "diagonal"), ("indrnn", "heads"), ("minlstm", "heads"), ("mingru", "heads"),
+            ("sru", "heads")}  # fmt: skip
 
 
 @dataclass

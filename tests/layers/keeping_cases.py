@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gated.equations import Cell, U, W, b, b_h, exp, maximum, sigmoid, tanh
+from gated.equations import Cell, Family, U, W, b, b_h, exp, maximum, sigmoid, tanh
 
 # From the papers: the bias of the gate that keeps the memory, and its sign where it does so.
 KEPT_BY = {
@@ -41,11 +41,14 @@ def memory_of(name: str) -> str:
     return "h" if name in IN_H else "c"
 
 
+gain = Family("gain", start=2.0)
+
+
 class Coupled(Cell):
-    """Gates without names, one keeping by being shut."""
+    """Gates without names, those that keep and write being open where they are shut elsewhere."""
 
     def step(self, x, c):
-        c = (1 - sigmoid(W.a @ x + U.a @ c - b.a)) * c + tanh(W.b @ x + b.b)
+        c = (1 - sigmoid(W.a @ x + U.a @ c + b.a)) * c - tanh(W.b @ x) * (1 - sigmoid(b.b)) / 2
         return c
 
 
@@ -54,8 +57,17 @@ class Doubled(Cell):
 
     def step(self, x, c):
         f = sigmoid(W.f @ x + b.f + U.f @ c + b_h.f)
-        i = sigmoid(W.i @ x + b.i + U.i @ c - b_h.i)
+        i = sigmoid(W.i @ x - b.i + U.i @ c + b_h.i)
         c = f * c + i * tanh(W.g @ x + b.g)
+        return c
+
+
+class Scaled(Cell):
+    """A gate whose bias is scaled by a gain."""
+
+    def step(self, x, c):
+        f = sigmoid(gain.f * (W.f @ x + U.f @ c + b.f))
+        c = f * c + tanh(W.g @ x + b.g)
         return c
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from init_cases import drawn, follows, uniform
-from keeping_cases import KEPT_BY, WRITTEN_BY, Doubled, Exponential, memory_of
+from keeping_cases import KEPT_BY, WRITTEN_BY, Coupled, Doubled, Exponential, memory_of
 
 import gated
 
@@ -80,14 +80,28 @@ def test_chrono_reaches_every_layer_and_direction():
     assert len(seen) == 4
 
 
-def test_a_second_bias_of_a_gate_is_0_under_chrono_too():
+# Cells of one's own
+
+
+def test_a_second_bias_of_a_gate_is_0():
     values = drawn(Doubled(), gated.Chrono(30)).values
+    assert values["b.f"].min() > 0
     assert not values["b_h.f"].any()
     assert not values["b_h.i"].any()
-    assert torch.equal(values["b.i"], -values["b.f"])
 
 
-def test_chrono_finds_the_writing_gate_behind_a_stabiliser():
+def test_a_writing_gate_is_shut_by_whatever_sign_its_bias_has():
+    values = drawn(Doubled(), gated.Chrono(30)).values  # i = σ(-b.i)
+    assert torch.equal(values["b.i"], values["b.f"])
+
+
+def test_a_writing_gate_is_found_among_signs_and_fractions():
+    values = drawn(Coupled(), gated.Chrono(30)).values
+    assert values["b.a"].max() < 0
+    assert torch.equal(values["b.b"], -values["b.a"])
+
+
+def test_the_writing_gate_is_found_behind_a_stabiliser():
     values = drawn(Exponential(), gated.Chrono(30)).values
     assert values["b.f"].min() > 0
     assert torch.equal(values["b.i"], -values["b.f"])

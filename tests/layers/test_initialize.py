@@ -73,6 +73,15 @@ def test_what_has_a_value_to_start_with_gets_that(init):
     assert (drawn(Gains(), init).values["gain.z"] == 1.5).all()
 
 
+def test_what_has_a_value_to_start_with_takes_no_draw():
+    def next_after(cell):
+        torch.manual_seed(0)
+        drawn(cell, "uniform")
+        return torch.rand(1)
+
+    assert torch.equal(next_after(Gains()), next_after(gated.cell("mingru")))
+
+
 @pytest.mark.parametrize("init", [*NAMES, gated.Chrono(50)])
 def test_a_layer_without_storage_has_shapes_alone(init):
     layer = gated.LSTM(3, 4, device="meta", init=init)
