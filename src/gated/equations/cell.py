@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from gated.equations import facts, render
@@ -146,6 +147,7 @@ class Cell:
 
     def __repr__(self) -> str:
         words = [f"states {', '.join(s.name for s in self.states)}", *self._short_maps()]
+        words += [f"{one.name} {one.rate:g}" for one in self.noise]
         return f"<cell {self.name}: {'; '.join(words)}>"
 
     def _short_maps(self) -> list[str]:
@@ -182,15 +184,20 @@ def derived(
     own = {name: getattr(cell, name) for name in ("name", "source", "renames")}
     own |= {"maps": {**cell.maps, **(maps or {})}}
     own |= {"__doc__": type(cell).__doc__, "__module__": type(cell).__module__}
+    own |= {"stored": cell.stored if training else transform(cell.stored)}
     noisy = None
     if cell.noise or noise:
         graph = (training or transform)(cell.training.graph)
-        noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph})()
+        again = (partial(_trained, recipe[0]), recipe[1])
+        noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph, "recipe": again})()
     own |= {"graph": transform(cell.graph), "recipe": recipe}
-    own |= {"stored": cell.stored if training else transform(cell.stored)}
     own |= {"noisy": noisy, "noise": (*cell.noise, *noise)}
     new: Cell = type(type(cell).__name__, (Cell,), own)()
     return new
+
+
+def _trained(derive: Callable[..., Cell], *args: Any) -> Cell:
+    return derive(*args).training
 
 
 def shape_size(shape: tuple[Size, ...], known: Mapping[str, int]) -> int:
