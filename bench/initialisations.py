@@ -11,9 +11,9 @@ Each run is an equal number of Adam steps on fresh batches, with the gradient's 
 and differs from its neighbours in the initialisation alone; chrono is given T as max_steps. The
 figure is the mean squared error on 1,000 new sequences in parts of the guess line, after a quarter
 of the steps and at the end, for each seed: 1.00 is as good as knowing nothing, below 0.10 counts as
-learned. The rates, one for each cell, are common ones and were tuned for no initialisation; the IRNN
-of the paper trains for far longer than these few steps. Few seeds and one task: a table to see an
-effect by, not to rank by.
+learned. The rates, one for each cell, are common ones and were tuned for no initialisation; the
+IRNN of the paper trains for far longer than these few steps. Few seeds and one task: a table to
+see an effect by, not to rank by.
 """
 
 from __future__ import annotations
