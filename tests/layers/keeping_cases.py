@@ -48,7 +48,7 @@ class Coupled(Cell):
     """Gates without names, those that keep and write being open where they are shut elsewhere."""
 
     def step(self, x, c):
-        c = (1 - sigmoid(W.a @ x + U.a @ c + b.a)) * c - tanh(W.b @ x) * (1 - sigmoid(b.b)) / 2
+        c = -(tanh(W.b @ x) * (1 - sigmoid(b.b))) / 2 + (1 - sigmoid(W.a @ x + U.a @ c + b.a)) * c
         return c
 
 
