@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -38,16 +39,16 @@ def infos() -> dict[str, Any]:
     """The entries of PyTorch's table by the name of the class.
 
     Importing it loads a profile of Hypothesis, freezes global flags and wraps TorchScript's calls:
-    the other tests must not feel that, so it is undone.
+    the other tests must not feel that.
     """
     profile = hypothesis.settings.get_current_profile_name()
-    calls = torch._C.ScriptFunction.__call__, torch._C.ScriptMethod.__call__
-    try:
+    script = torch._C.ScriptFunction, torch._C.ScriptMethod
+    calls = [cls.__call__ for cls in script]
+    with patch.object(torch.backends, "disable_global_flags"):
         table = importlib.import_module("torch.testing._internal.common_modules")
-    finally:
-        hypothesis.settings.load_profile(profile)
-        torch.backends.__allow_nonbracketed_mutation_flag = True
-        torch._C.ScriptFunction.__call__, torch._C.ScriptMethod.__call__ = calls
+    hypothesis.settings.load_profile(profile)
+    for cls, own in zip(script, calls, strict=True):
+        cls.__call__ = own
     classes = {getattr(nn, name): name for name in NAMES}
     return {classes[i.module_cls]: i for i in table.module_db if i.module_cls in classes}
 

@@ -8,6 +8,7 @@ test_cpu_gpu_parity, which need a GPU, and test_check_inplace, which is for modu
 
 from __future__ import annotations
 
+import hypothesis
 import module_cases
 import pytest
 import torch
@@ -37,6 +38,13 @@ def test_the_table_has_all_three_in_both_types_and_modes():
         assert set(info.dtypes) == {torch.float32, torch.float64}
         assert info.train_and_eval_differ
         assert info.supports_gradgrad
+
+
+def test_reading_the_table_leaves_the_other_tests_alone():
+    module_cases.infos()
+    assert hypothesis.settings.get_current_profile_name() == "gated"
+    assert not torch.backends.flags_frozen()
+    assert torch._C.ScriptFunction.__call__.__name__ == "__call__"  # not PyTorch's wrapper
 
 
 @every_name
