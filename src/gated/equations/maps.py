@@ -12,8 +12,8 @@ from typing import Protocol
 
 from gated.equations.cell import Cell, derived
 from gated.equations.close import did_you_mean
-from gated.equations.dims import Dim
-from gated.equations.graph import Graph, Size
+from gated.equations.dims import Size, shape, sizes
+from gated.equations.graph import Graph
 from gated.equations.rewrite import rewrite
 from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
@@ -49,7 +49,7 @@ class Diagonal:
 
     def product(self, matrix: Node, vector: Node) -> Node:
         """The product unit by unit."""
-        rows, columns = _letters(matrix)
+        rows, columns = sizes(matrix.shape)
         if rows != columns:
             raise CellError(
                 f"{matrix.label} is ({rows}, {columns}): a diagonal map needs as many rows as "
@@ -70,7 +70,7 @@ class Heads:
 
     def product(self, matrix: Node, vector: Node) -> Node:
         """The product head by head."""
-        rows, columns = (self._part(size, matrix) for size in _letters(matrix))
+        rows, columns = (self._part(size, matrix) for size in sizes(matrix.shape))
         return apply("blocks", _leaf(matrix, self.count, rows, columns), vector)
 
     def _part(self, size: Size, matrix: Node) -> Size:
@@ -114,7 +114,7 @@ class Convolution:
     def product(self, matrix: Node, vector: Node) -> Node:
         """The convolution."""
         assert isinstance(self.kernel_size, tuple)
-        return apply("convolve", _leaf(matrix, *_letters(matrix), *self.kernel_size), vector)
+        return apply("convolve", _leaf(matrix, *sizes(matrix.shape), *self.kernel_size), vector)
 
 
 _NAMED: dict[str, type[Dense] | type[Diagonal]] = {"dense": Dense, "diagonal": Diagonal}
@@ -236,14 +236,9 @@ def _no_matrix(key: object, graph: Graph, matrices: list[str]) -> str:
     return f"there is no matrix {key!r}: {hint}the cell's matrices are {known}"
 
 
-def _letters(matrix: Node) -> tuple[Size, ...]:
-    sizes = [dim.value for dim in matrix.shape]
-    return tuple("H" if size is None else size for size in sizes)
-
-
-def _leaf(matrix: Node, *shape: Size) -> Node:
+def _leaf(matrix: Node, *sizes: Size) -> Node:
     """The parameter with another shape."""
-    return replace(matrix, shape=tuple(Dim(size) for size in shape))
+    return replace(matrix, shape=shape(*sizes))
 
 
 def _check_whole(name: str, value: object, least: int) -> None:

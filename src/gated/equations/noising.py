@@ -6,21 +6,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from gated.equations.cell import Cell
-from gated.equations.dims import Dim
 from gated.equations.facts import held
 from gated.equations.graph import Graph, Size
 from gated.equations.noise import Noise
 from gated.equations.ops import OPS, PRODUCTS
 from gated.equations.rewrite import again, assemble, rewrite
 from gated.equations.roles import Role, roles
-from gated.equations.symbols import Node, apply
+from gated.equations.symbols import Node, apply, leaf
 
 Masks = Mapping[str, Node]
 
 
 def leaves(noise: Collection[Noise]) -> dict[str, Node]:
     """The inputs that take the noise, by name."""
-    return {n.name: Node("input", shape=(Dim(n.size),), label=n.name) for n in noise}
+    return {n.name: leaf("input", n.name, n.size) for n in noise}
 
 
 def mixed(

@@ -14,7 +14,8 @@ from gated.equations.graph import Graph, sort
 from gated.equations.ops import OPS
 from gated.equations.place import fault, line_of, place, statement
 from gated.equations.rewrite import assemble, simplified
-from gated.equations.symbols import Expr, Node, Tracing, describe, traced
+from gated.equations.shapes import describe
+from gated.equations.symbols import Expr, Node, Tracing, traced
 from gated.errors import CellError
 
 if TYPE_CHECKING:
