@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
+from gated.errors import OptionError
 from gated.inspect.flow import Flow, Line
 
 __all__ = ["Path", "Placed", "Point", "Size", "placed"]
@@ -45,8 +46,17 @@ def placed(flow: Flow, sizes: Mapping[str, Size]) -> Placed:
     Args:
         flow: the flow.
         sizes: width and height of each vertex; those of a join do not count, it is a point.
+
+    Raises:
+        OptionError: graphlay is not installed.
     """
-    import graphlay
+    try:
+        import graphlay
+    except ImportError as error:
+        raise OptionError(
+            "a flow chart needs the package 'graphlay', which is not installed; "
+            "pip install 'gated[pages]'"
+        ) from error
 
     graph = graphlay.Graph()
     for id, vertex in flow.vertices.items():
