@@ -75,6 +75,7 @@ class Cell:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__.lstrip("_"))
             cls.name = words.lower()
         if cls.step is not Cell.step:
+            _check_nothing_derived(cls)
             cls.graph = cls.stored = with_differences(cls, trace(cls))
         elif cls.where:
             raise CellError(
@@ -159,6 +160,22 @@ class Cell:
                 own = {letter: next(iter(own.values()))}
             words += [f"{key} {which}" for key, which in own.items()]
         return words
+
+
+# what a class may say of itself; all else that a `Cell` has follows from its equations
+_SAID = {"name", "inputs", "sizes", "initial", "source", "renames", "where", "step"}
+
+
+def _check_nothing_derived(cls: type[Cell]) -> None:
+    for name in vars(cls):
+        if name in {*vars(Cell), *Cell.__annotations__} - _SAID and not name.startswith("__"):
+            remedy = (
+                "say `gated.Recurrent(..., maps=...)`" if name == "maps" else "use another name"
+            )
+            raise CellError(
+                f"cell {cls.name}: {name} is not for a class to set, every cell has its own: "
+                f"{remedy}"
+            )
 
 
 def derived(
