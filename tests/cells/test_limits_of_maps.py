@@ -13,11 +13,6 @@ from gated.equations.maps import mapped
 RECURRENT = [name for name in gated.cells() if name not in ("indrnn", "minlstm", "mingru", "sru")]
 
 
-def recurrent_maps(name, which):
-    """A map for all that takes H units to H: the matrices W of the GRU-D see a state of D units."""
-    return {"U": which} if name == "gru-d" else which
-
-
 def with_axes(name, maps, axes):
     """The parameters of a mapped cell that have a number of axes, by key."""
     return [p.key for p in mapped(gated.cell(name), maps).parameters if len(p.shape) == axes]
@@ -46,7 +41,7 @@ def assert_same(found, wanted):
 @pytest.mark.parametrize("name", RECURRENT)
 @pytest.mark.parametrize("heads", [1, 2])
 def test_heads_are_a_matrix_of_blocks(name, heads):
-    maps = recurrent_maps(name, gated.Heads(heads))
+    maps = gated.Heads(heads)
     values, draw = random_values(name), np.random.default_rng(5)
     keys = with_axes(name, maps, 3)
     assert keys
@@ -57,7 +52,7 @@ def test_heads_are_a_matrix_of_blocks(name, heads):
 
 @pytest.mark.parametrize("name", [name for name in RECURRENT if name != "lstmp"])
 def test_a_diagonal_is_a_matrix_with_zeros_beside_it(name):
-    maps = recurrent_maps(name, "diagonal")
+    maps = "diagonal"
     values, draw = random_values(name), np.random.default_rng(6)
     before = with_axes(name, "dense", 2)
     keys = [key for key in with_axes(name, maps, 1) if key in before]
@@ -116,10 +111,10 @@ def _images_for(name):
 
 
 def test_units_of_an_indrnn_see_only_themselves():
-    layer = layer_of("indrnn", random_values("indrnn", seed=8))
-    h = torch.randn(1, 1, H, dtype=torch.float64)
-    x = torch.randn(3, 1, layer.input_size, dtype=torch.float64) + 2
+    values = random_values("indrnn")
+    values |= {"U": np.abs(values["U"]), "b": np.full(H, 9.0)}  # all units are awake
+    layer = layer_of("indrnn", values)
+    h = torch.ones(1, 1, H, dtype=torch.float64)
+    x = torch.from_numpy(random_inputs("indrnn", steps=3, batch=1)["x"])
     moved = torch.autograd.functional.jacobian(lambda h: layer(x, h)[1].flatten(), h)
-    moved = moved.reshape(H, H)
-    assert moved.diagonal().abs().max() > 0
-    assert torch.equal(moved, torch.diag(moved.diagonal()))
+    np.testing.assert_allclose(moved.reshape(H, H).numpy(), np.diag(values["U"] ** 3), rtol=1e-12)

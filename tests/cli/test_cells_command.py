@@ -11,7 +11,7 @@ import gated as library
 
 def test_every_cell_has_its_line_with_states_and_gates(gated):
     shown = gated("cells")
-    lines = {line.split()[0]: line for line in shown.out.splitlines()}
+    lines = {line.split()[0]: line for line in shown.out.splitlines() if line}
     assert shown.code == 0
     assert lines.keys() >= set(library.cells())
     assert "h c" in lines["lstm"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gated.engines import products
-from gated.equations import Cell, Graph
+from gated.equations import Cell, Graph, graph
 from gated.equations.dims import Dim
 from gated.equations.graph import fold
 from gated.equations.ops import OPS
@@ -38,7 +38,7 @@ def evaluate(roots: Iterable[Node], values: Mapping[Node, Tensor]) -> dict[Node,
 
 
 def length(size: str | int) -> int:
-    return SIZES[size] if isinstance(size, str) else size
+    return graph.length(size, SIZES)
 
 
 def random(shape: Iterable[str | int], generator: torch.Generator) -> Tensor:
@@ -49,13 +49,18 @@ def parameters(graph: Graph) -> dict[str, Node]:
     return {node.label: node for node in graph.nodes() if node.op == "parameter"}
 
 
-def random_leaves(graph: Graph, seed: int = 0) -> dict[Node, Tensor]:
-    """A random value for each input, previous state and parameter."""
+def random_leaves(graph: Graph, seed: int = 0, extent: tuple[int, ...] = ()) -> dict[Node, Tensor]:
+    """A random value for each input, previous state and parameter.
+
+    `extent` are the axes of an image, before the units of inputs and states.
+    """
     generator = torch.Generator().manual_seed(seed)
-    nodes = [*graph.inputs.values(), *graph.previous.values(), *parameters(graph).values()]
+    vectors = [*graph.inputs.values(), *graph.previous.values()]
     return {
-        node: random([dim.value for dim in node.shape], generator).requires_grad_()
-        for node in nodes
+        node: random(
+            [*(extent if node in vectors else ()), *(dim.value for dim in node.shape)], generator
+        ).requires_grad_()
+        for node in [*vectors, *parameters(graph).values()]
     }
 
 

@@ -12,9 +12,10 @@ import threading
 
 import pytest
 import torch
-from small_cells import Leaky, LeakyFast, Masked, Projected, ScalarLSTM, TimeGap
+from small_cells import Leaky, LeakyFast, Projected
 
 import gated
+from gated.cells.xlstm import SLSTM
 from gated.equations import Cell, Family, U, W, b, maximum, sigmoid, tanh
 from gated.errors import CellError
 
@@ -222,12 +223,12 @@ class TestInheritance:
         assert LeakyFast().text() == "h = 0.25 ⊙ h₋ + 0.75 ⊙ tanh(W x + U h₋ + b)"
 
     def test_initial_values_alone(self):
-        class Warm(ScalarLSTM):
+        class Warm(SLSTM):
             initial = {"m": 0.0, "n": 1.0}
 
         assert [s.initial for s in Warm().states] == [0.0, 0.0, 1.0, 0.0]
-        assert Warm().text() == ScalarLSTM().text()
-        assert ScalarLSTM().states[3].initial == float("-inf")
+        assert Warm().text() == SLSTM().text()
+        assert SLSTM().states[3].initial == float("-inf")
 
     def test_sizes_alone(self):
         class Narrower(Projected):
@@ -290,7 +291,7 @@ class TestName:
 
 
 class TestCopies:
-    @pytest.mark.parametrize("cell", [gated.cell("lstm"), TimeGap(), Masked()], ids=repr)
+    @pytest.mark.parametrize("cell", [gated.cell(n) for n in ("lstm", "t-lstm", "gru-d")], ids=repr)
     def test_a_cell_shares_its_graph_with_its_copies(self, cell):
         for twin in (copy.copy(cell), copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))):
             assert type(twin) is type(cell)

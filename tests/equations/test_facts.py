@@ -94,16 +94,8 @@ FACTS = {
     gated.cell("lstmp"): (False, False, 2),
     gated.cell("gru"): (False, False, 1),
     gated.cell("gru-reset-before"): (False, False, 2),
-    small.Peephole(): (False, False, 1),
-    small.FullGateRecurrence(): (False, False, 1),
-    small.Mut1(): (False, False, 2),
     small.LayerNormLSTM(): (False, False, 1),
-    small.TimeGap(): (False, False, 1),
-    small.Masked(): (False, False, 1),
-    small.ScalarLSTM(): (False, False, 1),
     small.OneUnit(): (False, False, 1),
-    small.MinGRU(): (True, True, 0),
-    small.IndRNN(): (True, False, 0),
     Linear(): (False, True, 1),
     Extreme(): (True, False, 0),
     Squared(): (True, False, 0),
@@ -125,14 +117,8 @@ KEPT = {
     gated.cell("lstmp"): {"c": "f"},
     gated.cell("gru"): {"h": "z"},
     gated.cell("gru-reset-before"): {"h": "z"},
-    small.Peephole(): {"c": "f"},
-    small.FullGateRecurrence(): {"c": "f"},
-    small.Mut1(): {"h": "1 - z"},
     small.LayerNormLSTM(): {"c": "f"},
-    small.TimeGap(): {"c": "f"},
-    small.Masked(): {"h": "(1 - z) ⊙ gamma_h", "seen": "(1 - mask) ⊙ gamma_x"},
     small.Leaky(): {"h": "0.75"},
-    small.MinGRU(): {"h": "1 - z"},
     Tied(): {"c": "f"},
     Unnamed(): {"h": "z"},
     Shared(): {"h": "p_h", "s": "0.5"},
@@ -145,7 +131,7 @@ def test_what_a_state_is_kept_by(cell, kept):
 
 
 def test_the_stabilised_states_are_kept_by_the_stabilised_forget_gate():
-    kept = small.ScalarLSTM().kept
+    kept = gated.cell("slstm").kept
     assert expression(kept["c"]) == expression(kept["n"]) == "f"
     assert "h" not in kept
 
@@ -174,9 +160,9 @@ def test_shapes_follow_from_use():
     projected = shapes(gated.cell("lstmp"))
     assert projected["U.i"] == ("H", "P")
     assert projected["R"] == ("P", "H")
-    assert shapes(small.Peephole())["p.i"] == ("H",)
-    assert shapes(small.Masked())["p.x"] == ("D",)
-    assert shapes(small.Masked())["V.h"] == ("H", "D")
+    assert shapes(gated.cell("peephole"))["p.i"] == ("H",)
+    assert shapes(gated.cell("gru-d"))["W_gamma.x"] == ("D",)
+    assert shapes(gated.cell("gru-d"))["W_gamma.h"] == ("H", "D")
     assert shapes(small.LayerNormLSTM())["gain.c"] == ("H",)
     assert shapes(gated.cell("rnn")) == {"W": ("H", "D"), "U": ("H", "H"), "b": ("H",)}
 
@@ -221,8 +207,8 @@ def test_a_size_of_its_own_must_be_given_to_count_parameters():
         (gated.cell("lstm"), ("i", "f", "g", "o"), ("h", "c")),
         (gated.cell("gru"), ("r", "z", "n"), ("h",)),
         (gated.cell("gru-reset-before"), ("r", "z", "n"), ("h",)),
-        (small.FullGateRecurrence(), ("g",), ("h", "c", "i", "f", "o")),
-        (small.ScalarLSTM(), ("z", "o", "i_tilde", "log_f", "i", "f"), ("h", "c", "n", "m")),
+        (gated.cell("fgr"), ("g",), ("h", "c", "i", "f", "o")),
+        (gated.cell("slstm"), ("i_tilde", "f_tilde", "z", "o", "logf", "i", "f"), tuple("hcnm")),
     ],
     ids=lambda v: getattr(v, "name", ""),
 )
@@ -232,10 +218,10 @@ def test_gates_and_states_keep_the_names_and_the_order_of_the_step(cell, gates, 
 
 
 def test_states_know_their_size_and_their_value_before_the_first_step():
-    h, seen = small.Masked().states
+    h, seen = gated.cell("gru-d").states
     assert (h.size, h.initial, seen.size, seen.initial) == ("H", 0.0, "D", 0.0)
     assert small.OneUnit().states[1].size == 1
-    assert [s.initial for s in small.ScalarLSTM().states] == [0.0, 0.0, 0.0, float("-inf")]
+    assert [s.initial for s in gated.cell("slstm").states] == [0.0, 0.0, 0.0, float("-inf")]
 
 
 def test_the_letters_that_stand_open():
@@ -244,8 +230,8 @@ def test_the_letters_that_stand_open():
 
 
 def test_inputs_stand_in_the_order_of_the_steps_arguments():
-    assert list(small.Masked().graph.inputs) == ["x", "mask", "delta"]
-    assert small.TimeGap().graph.input_sizes == {"x": "D", "delta": 1}
+    assert list(gated.cell("gru-d").graph.inputs) == ["x", "mask", "delta"]
+    assert gated.cell("t-lstm").graph.input_sizes == {"x": "D", "delta": 1}
 
 
 def test_operands_come_before_results():

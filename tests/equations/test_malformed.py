@@ -799,3 +799,13 @@ def test_the_line_within_an_equation_of_several_lines_is_named():
                     + U @ x
                 )  # fmt: skip
                 return h
+
+
+@pytest.mark.parametrize("name", ["linear", "kept", "states", "maps", "noise", "graph", "latex"])
+def test_a_class_does_not_set_what_is_derived(name):
+    def step(self, x, h):
+        h = tanh(W @ x + U @ h)
+        return h
+
+    with pytest.raises(CellError, match=f"cell bad: {name} is not for a class to set"):
+        type("Bad", (Cell,), {"step": step, name: 0.5})

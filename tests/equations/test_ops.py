@@ -15,6 +15,7 @@ from gated.equations.backward import gradient
 from gated.equations.ops import NORMALIZE_EPS, OPS, PRODUCTS
 from gated.equations.rewrite import NUMBERS
 from gated.equations.symbols import Node, apply
+from gated.errors import CellError
 
 N = 5
 
@@ -391,6 +392,11 @@ class TestBlocks:
         result = apply("blocks", leaf("m", 4, "H/4", "P/4"), leaf("v", "P"))
         assert result.shape[0].value == "H"
         assert apply("blocks_t", leaf("m", 4, "H/4", "P/4"), result).shape[0].value == "P"
+
+    @pytest.mark.parametrize(("op", "units"), [("blocks", "H"), ("blocks_t", "P"), ("blocks", 7)])
+    def test_of_another_width_do_not_fit(self, op, units):
+        with pytest.raises(CellError, match="shape mismatch: m has shape"):
+            apply(op, leaf("m", 4, "H/4", "P/4"), leaf("v", units))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("convolve ")])

@@ -13,7 +13,7 @@ import pytest
 from equation_numerics import leaf
 from hypothesis import given, reject
 from hypothesis import strategies as st
-from small_cells import SMALL, Masked, ScalarLSTM
+from small_cells import SMALL
 
 import gated
 from gated.equations import Cell, Family, W, absolute, b, exp, normalize, sigmoid, tanh
@@ -71,19 +71,20 @@ def test_printing_a_cell_prints_its_equations():
 
 
 def test_equal_signs_stand_below_each_other():
-    lines = ScalarLSTM().text().splitlines()
+    lines = gated.cell("slstm").text().splitlines()
     assert len({line.index(" = ") for line in lines}) == 1
 
 
 def test_longer_names_in_latex():
-    latex = Masked().latex()
+    latex = gated.cell("gru-d").latex()
     assert r"\gamma_{x,t} &= \exp\left(" in latex
     assert r"\hat{h}_{t} &= \gamma_{h,t} \odot h_{t-1}" in latex
-    assert r"\mathrm{seen}_{t-1}" in latex
-    assert r"p_{x} \odot \mathrm{delta}_{t}" not in latex
-    assert r"p_{x} \odot \delta_{t}" in latex
-    assert r"\log_{f,t}" not in ScalarLSTM().latex()
-    assert r"\mathrm{log}_{f,t}" in ScalarLSTM().latex()
+    assert r"\mathrm{mask}_{t}" in latex
+    assert r"x_{\mathrm{last},t-1}" in latex
+    assert r"W^{\gamma}_{x} \odot \mathrm{delta}_{t}" not in latex
+    assert r"W^{\gamma}_{x} \odot \delta_{t}" in latex
+    # a name that is also a function's is upright, not the function
+    assert r"\mathrm{logf}_{t}" in gated.cell("slstm").latex()
 
 
 def test_longer_families_in_latex():

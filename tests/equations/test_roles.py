@@ -109,7 +109,7 @@ def test_a_vector_in_the_place_of_u_is_a_diagonal_matrix():
 def test_a_map_makes_a_diagonal_matrix_of_any_family():
     class Own(Cell):
         def step(self, x, h):
-            h = tanh(W @ x + Family("Z").z @ h + Family("q").q * h)
+            h = tanh(W @ x + Family("Z").z @ h + h * Family("q").q)
             return h
 
     found = roles(mapped(Own(), "diagonal"))
@@ -133,7 +133,7 @@ def test_a_matrix_that_reads_both_is_recurrent_and_one_that_reads_neither_is_not
         sizes = {"h": "D"}
 
         def step(self, x, h):
-            h = tanh(W @ x + W @ sigmoid(h) + V @ mean(x) + p * h)
+            h = tanh(W @ x + W @ sigmoid(h) + V @ mean(x) + h * p)
             return h
 
     found = roles(Both())

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 import torch
 from equation_numerics import evaluate, parameters, random_leaves, run
-from small_cells import Leaky, MinGRU, Mut1, Peephole, ScalarLSTM
+from small_cells import Leaky
 
 import gated
+from gated.cells.minimal import MinGRU
+from gated.cells.mut import MUT1
+from gated.cells.peephole import Peephole
+from gated.cells.xlstm import SLSTM
 from gated.equations import Cell, R, U, V, W, b, backward, exp, p, select, sigmoid, tanh
 from gated.errors import CellError
 
@@ -120,10 +124,10 @@ class TestNumbers:
         assert changed(cls, Switched) == {"n": expected}
 
     def test_a_gate_of_zero_before_a_matrix_ends_its_product(self):
-        class NoReset(Mut1):
+        class NoReset(MUT1):
             where = {"r": 0}
 
-        assert changed(NoReset, Mut1) == {"n": "tanh(tanh(V_n x) + b_n)"}
+        assert changed(NoReset, MUT1) == {"n": "tanh(tanh(W_n x) + b_n)"}
 
     @pytest.mark.parametrize("number", [0, 1, 0.25, np.float64(2.0), -1])
     def test_it_means_what_the_base_means_with_that_value(self, number):
@@ -310,10 +314,10 @@ class TestInheritance:
         assert printed(Own)[0] == "f = σ(W_f x + U_f h₋)"
 
     def test_states_with_other_sizes_and_starts_keep_them(self):
-        class NoGate(ScalarLSTM):
+        class NoGate(SLSTM):
             where = {"o": 1}
 
-        assert NoGate().states == ScalarLSTM().states
+        assert NoGate().states == SLSTM().states
 
 
 class TestBase:

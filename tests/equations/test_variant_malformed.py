@@ -8,9 +8,10 @@ import re
 import textwrap
 
 import pytest
-from small_cells import Leaky, Peephole
+from small_cells import Leaky
 
 import gated
+from gated.cells.peephole import Peephole
 from gated.equations import Cell, Family, U, W, b, mean, p, sigmoid, tanh
 from gated.errors import CellError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,9 @@ from gated.layers.initialize import as_init, start
 SIZES = {"D": 6, "H": 8, "P": 4}
 MAPS = {"dense": None, "diagonal": "diagonal", "heads": gated.Heads(2),
         "signal": gated.Convolution((3,)), "image": gated.Convolution((3, 5))}  # fmt: skip
-# its recurrent matrices are not square
-UNMAPPED = {("lstmp", "diagonal")}
+# a diagonal needs square matrices, heads need matrices that read a state
+UNMAPPED = {("lstmp", "diagonal"), ("indrnn", "heads"), ("minlstm", "heads"), ("mingru", "heads"),
+            ("sru", "heads")}  # fmt: skip
 
 
 @dataclass
@@ -45,18 +46,22 @@ class Drawn:
                 found[key] = found[key] + block if key in found else block
         return found
 
-    def remembered(self, steps: int) -> dict[str, Tensor]:
-        """What is left of each state after `steps` inputs of 0, from 1 for every unit.
-
-        The weights count as 0, so that the biases alone decide.
-        """
+    def silence(self, but: Collection[str]) -> None:
+        """Set every parameter to 0, but for some and for those with a value to start with."""
         for slot in self.slots:
-            if not slot.bias and slot.start is None:
-                torch.nn.init.zeros_(self.stored[slot.name])
+            for key, block in zip(
+                slot.keys, self.stored[slot.name].detach().chunk(len(slot.keys)), strict=True
+            ):
+                if slot.start is None and key not in but:
+                    block.zero_()
+
+    def remembered(self, steps: int) -> dict[str, Tensor]:
+        """What is left of each state after `steps` inputs of 0, from 1 for every unit."""
         states = self.cell.states
         inputs = self.cell.graph.input_sizes
-        # a stabiliser, which starts at -inf, is the scale on which the others stand
-        initial = [0.0 if math.isinf(state.initial) else 1.0 for state in states]
+        # a stabiliser, which starts at -inf, is the logarithm of the others' scale
+        scales = [state.name for state in states if math.isinf(state.initial)]
+        initial = [0.0 if state.name in scales else 1.0 for state in states]
         job = Job(
             self.cell, self.slots, self.sizes, 1, 1, list(self.stored.values()),
             {n: torch.zeros(steps, 1, length(s, self.sizes)).double() for n, s in inputs.items()},
@@ -65,8 +70,11 @@ class Drawn:
                 for state, value in zip(states, initial, strict=True)
             ),
         )  # fmt: skip
-        final = engines.run(job, "reference").final
-        return {state.name: value[0, 0] for state, value in zip(states, final, strict=True)}
+        with torch.no_grad():
+            final = engines.run(job, "reference").final
+        found = {state.name: value[0, 0] for state, value in zip(states, final, strict=True)}
+        scale = math.prod((found[name].exp() for name in scales), start=torch.ones(()))
+        return {name: value * scale for name, value in found.items()}
 
 
 def drawn(

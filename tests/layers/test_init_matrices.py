@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from init_cases import MAPS, drawn, follows, orthonormal, under, uniform
+from init_cases import MAPS, UNMAPPED, drawn, follows, orthonormal, under, uniform
 
 import gated
-from gated.equations import Cell, U, W
+from gated.equations import Cell, U, W, tanh
 from gated.equations.maps import mapped
 
 # matrices that read a state and are not called U
@@ -83,6 +83,18 @@ def test_orthogonal_input_matrices_are_glorots_gate_by_gate():
         assert follows(values[f"W.{gate}"], uniform(-bound, bound))
 
 
+def test_a_diagonal_that_reads_the_input_is_glorots_of_one_element_each():
+    class Bare(Cell):
+        inputs = {"x": "H"}
+
+        def step(self, x, h):
+            h = tanh(W * x + U @ h)
+            return h
+
+    bound = math.sqrt(6 / (1 + 1))
+    assert follows(drawn(Bare(), "orthogonal", H=512).values["W"], uniform(-bound, bound))
+
+
 def test_glorots_bound_counts_the_units_of_a_head_and_the_taps_of_a_kernel():
     heads = mapped(gated.cell("lstm"), {"W": gated.Heads(4)})
     bound = math.sqrt(6 / (10 + 5))
@@ -134,8 +146,10 @@ def test_irnn_heads_are_identities():
     assert torch.equal(values["U.f"], torch.eye(4).double().expand(2, 4, 4))
 
 
-@pytest.mark.parametrize("name", ["rnn-relu", "indrnn"])
-@pytest.mark.parametrize("kind", ["dense", "diagonal", "heads", "signal", "image"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(n, kind) for n in ("rnn-relu", "indrnn") for kind in MAPS if (n, kind) not in UNMAPPED],
+)
 def test_an_irnn_without_input_keeps_its_state_for_ever(name, kind):
     """With no input, the paper says, a state of rectified linear units stays as it is."""
     layer = gated.Recurrent(name, 3, 4, maps=MAPS[kind], init="irnn")

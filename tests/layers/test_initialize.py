@@ -31,6 +31,13 @@ class Gains(Cell):
         return h
 
 
+def test_the_measure_of_these_tests_tells_distributions_apart():
+    sample = torch.rand(512, dtype=torch.float64)
+    assert follows(sample, uniform(0, 1))
+    assert not follows(sample, uniform(0, 1.2))
+    assert not follows(sample**1.3, uniform(0, 1))
+
+
 # Every cell, under every map
 
 
@@ -64,6 +71,22 @@ def test_layers_of_lower_precision_are_drawn_too(init, dtype):
 @pytest.mark.parametrize("init", [*NAMES, gated.Chrono(50)])
 def test_what_has_a_value_to_start_with_gets_that(init):
     assert (drawn(Gains(), init).values["gain.z"] == 1.5).all()
+
+
+def test_what_has_a_value_to_start_with_takes_no_draw():
+    def next_after(cell):
+        torch.manual_seed(0)
+        drawn(cell, "uniform")
+        return torch.rand(1)
+
+    assert torch.equal(next_after(Gains()), next_after(gated.cell("mingru")))
+
+
+@pytest.mark.parametrize("init", [*NAMES, gated.Chrono(50)])
+def test_a_layer_without_storage_has_shapes_alone(init):
+    layer = gated.LSTM(3, 4, device="meta", init=init)
+    assert layer.weight_hh_l0.shape == (16, 4)
+    assert layer.weight_hh_l0.is_meta
 
 
 # Uniform

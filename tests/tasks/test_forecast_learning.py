@@ -12,7 +12,13 @@ from gated.tasks.forecast import Forecaster
 from gated.tasks.forecast.learner import loss_by_step, make_net, outputs
 from gated.tasks.forecast.predict import network
 
-SIZED = [name for name in gated.cells() if set(gated.cell(name).graph.letters) <= {"D", "H"}]
+# a table has neither masks nor gaps for a cell that asks for them, nor further sizes
+PLAIN = [
+    name
+    for name in gated.cells()
+    if set(gated.cell(name).graph.letters) <= {"D", "H"}
+    and list(gated.cell(name).graph.inputs) == ["x"]
+]
 
 
 def driven(ahead):
@@ -67,7 +73,7 @@ def test_what_happened_long_ago_is_remembered():
     assert long.metrics["LSTM"]["RMSE"] < 0.9 * short.metrics["LSTM"]["RMSE"]
 
 
-@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_cell_of_the_catalogue_forecasts(name):
     model = trained(waves(90), cell=name, num_layers=2, dropout=0.1)
     found = model.predict()

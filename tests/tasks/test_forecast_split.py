@@ -107,6 +107,8 @@ def test_a_short_series_is_welcome_beside_a_long_one():
         ({"learning_rate": -1.0}, "learning_rate=-1.0: expected more than 0"),
         ({"cell": 7}, "cell=7: expected the name of a cell"),
         ({"cell": "lstmp"}, "cell='lstmp': expected a cell with one input and no sizes but"),
+        ({"cell": "gru-d"}, "cell='gru-d': expected a cell with one input and no sizes but"),
+        ({"cell": "t-lstm"}, "cell='t-lstm': expected a cell with one input and no sizes but"),
         ({"cell": "lstn"}, "did you mean 'lstm'"),
     ],
 )

@@ -68,14 +68,15 @@ class TLSTM(Cell):
 
     `delta` (1) is that time, >= 0. The discount, `decay`, is the paper's 1 / log(e + delta), meant
     for long gaps; for short ones it takes 1 / delta: a subclass with
-    `where = {"decay": lambda delta: 1 / delta}`.
+    `where = {"decay": lambda delta: 1 / delta}`. The paper's tanh in c_s is taken, where the
+    authors' program for supervised tasks has a sigmoid.
     """
 
     name = "t-lstm"
     inputs = {"x": "D", "delta": 1}
     source = (
         "I. M. Baytas, C. Xiao, X. Zhang, F. Wang, A. K. Jain, J. Zhou, Patient subtyping via "
-        "time-aware LSTM networks, KDD 2017, section 3.1"
+        "time-aware LSTM networks, KDD 2017"
     )
     renames = {"g": "C̃", "c_s": "C^S", "c_star": "C^*", "decay": "g(Δt)", "delta": "Δt"}
 

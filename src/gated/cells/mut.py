@@ -9,7 +9,7 @@ from gated.equations import Cell, U, W, b, sigmoid, tanh
 
 _SOURCE = (
     "R. Jozefowicz, W. Zaremba, I. Sutskever, An empirical exploration of recurrent network "
-    "architectures, ICML 2015, section 3.4"
+    "architectures, ICML 2015"
 )
 
 

@@ -6,19 +6,24 @@ Outside training the cell computes what the regulariser's expectation says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
 from gated.cells import cell as find
 from gated.equations.cell import Cell, derived
-from gated.equations.dims import Dim
-from gated.equations.facts import held, kept
-from gated.equations.graph import Graph, Size, sort
+from gated.equations.facts import kept
+from gated.equations.graph import Graph
 from gated.equations.noise import Noise
-from gated.equations.ops import PRODUCTS
-from gated.equations.rewrite import assemble, rewrite
+from gated.equations.noising import (
+    leaves,
+    mixed,
+    operands,
+    with_masked_reads,
+    with_masked_terms,
+    written,
+)
+from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
 from gated.errors import OptionError
 
@@ -28,8 +33,9 @@ Which = str | Cell | type[Cell]
 def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
     """Let units keep their last state at random in training, in expectation otherwise.
 
-    A state c becomes ζ c₋ + (1 - ζ) c', where c' is what the equations give, and what else the
-    step computes from c sees c'. ζ is 1 with probability `rate` for each unit and step.
+    A state c becomes ζ c₋ + (1 - ζ) c', where c' is what the equations give. ζ is 1 with
+    probability `rate`, drawn for each unit and step; outside training it is `rate`. What else the
+    step computes from c sees c', as the paper's h = o ⊙ tanh(f c₋ + i g).
 
     Args:
         which: a cell's name, a `Cell` or its class.
@@ -39,7 +45,7 @@ def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
         OptionError: a rate is no probability, a state is not there, or has no meaningful mean.
 
     Source: D. Krueger et al., Zoneout: regularizing RNNs by randomly preserving hidden
-    activations, arXiv:1606.01305 (2016), equations 3 and 4.
+    activations, arXiv:1606.01305 (2016), ICLR 2017.
 
     Example:
         >>> print(zoneout("rnn", 0.1).training)
@@ -58,66 +64,172 @@ def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
                 f"zoneout: {cell.name} has no state {name}: its states are {_list(states)}"
             )
         _check_rate("zoneout", name, value)
-    _check_scale("zoneout", cell, set(rates) - {cell.states[0].name})
-    rates = {name: value for name, value in rates.items() if value}
+    rates = {name: rates[name] for name in states if rates.get(name)}
+    if not rates:
+        return cell
+    _check_scale(cell, set(rates) - {cell.states[0].name})
     noise = tuple(
         Noise(f"zoneout_{name}", value, "step", states[name].size, scaled=False)
         for name, value in rates.items()
     )
+    _check_free("zoneout", cell, noise)
 
     def mean(graph: Graph) -> Graph:
-        return _mixed(graph, rates, lambda name, old, new: rates[name] * old + _rest(name) * new)
+        def mix(name: str, old: Node, new: Node) -> Node:
+            return rates[name] * old + (1 - rates[name]) * new
 
-    def _rest(name: str) -> float:
-        return 1 - rates[name]
+        return mixed(graph, rates, mix)
 
     def drawn(graph: Graph) -> Graph:
-        leaves = _inputs(noise)
-        return _mixed(
-            graph,
-            rates,
-            lambda name, o, n: apply("select", leaves[f"zoneout_{name}"], o, n),
-            leaves,
-        )
+        inputs = leaves(noise)
+
+        def mix(name: str, old: Node, new: Node) -> Node:
+            return apply("select", inputs[f"zoneout_{name}"], old, new)
+
+        return mixed(graph, rates, mix, inputs)
 
     options: dict[str, Any] = {**rates}
     recipe = (partial(zoneout, **options), (cell,))
-    return derived(cell, mean, recipe, training=drawn, noise=noise) if rates else cell
+    return derived(cell, mean, recipe, training=drawn, noise=noise)
 
 
 def recurrent_dropout(
-    which: Which, rate: float, *, states: Collection[str] = (), scope: str = "step"
+    which: Which, rate: float, *, states: str | Collection[str] = (), scope: str = "step"
 ) -> Cell:
     """Drop what a step adds to the memory, never what the memory holds.
 
-    c = f c₋ + i g becomes c = f c₋ + d i g, with d 0 with probability `rate`, else 1 / (1 - rate).
-    Which term holds the memory is read from the equations.
+    c = f c₋ + i g becomes c = f c₋ + d i g, with d 0 with probability `rate`, else 1 / (1 - rate);
+    the paper's f c₋ + i d(g). Which term holds the memory is read from the equations.
 
     Args:
         which: a cell's name, a `Cell` or its class.
         rate: the probability of being dropped.
         states: the states to treat; the one that keeps a factor of its last value if not given.
-        scope: "step" to draw at every step, "sequence" for one draw a call.
+        scope: "step" to draw at every step, "sequence" for one draw a call; the paper has both.
 
     Raises:
         OptionError: the cell keeps no state by a factor, or several and none was named.
 
     Source: S. Semeniuta, A. Severyn, E. Barth, Recurrent dropout without memory loss,
-    COLING 2016, equations 10 and 11.
+    COLING 2016, pp. 1757-1766.
 
     Example:
         >>> print(recurrent_dropout("gru-reset-before", 0.2).training.text().splitlines()[-1])
-        h = (1 - z) ⊙ n ⊙ dropout_h + z ⊙ h₋
+        h = (1 - z) ⊙ n ⊙ recurrent_dropout_h + z ⊙ h₋
     """
     cell = find(which)
     _check_rate("recurrent_dropout", "rate", rate)
     if scope not in ("step", "sequence"):
         raise OptionError(f"recurrent_dropout: scope is {scope!r}, expected 'step' or 'sequence'")
-    keeping = list(kept(cell.graph))
+    if not isinstance(states, (str, list, tuple, set)):
+        raise OptionError(f"recurrent_dropout: states is {states!r}, expected names of states")
+    states = (states,) if isinstance(states, str) else tuple(states)
+    chosen = _memories(cell, states)
+    sizes = {state.name: state.size for state in cell.states}
+    noise = tuple(
+        Noise(f"recurrent_dropout_{n}", rate, "step" if scope == "step" else "sequence", sizes[n])
+        for n in chosen
+    )
+
+    def drawn(graph: Graph) -> Graph:
+        return with_masked_terms(graph, dict(zip(chosen, leaves(noise).values(), strict=True)))
+
+    return _in_training(cell, rate, drawn, noise, recurrent_dropout, states=states, scope=scope)
+
+
+def variational_dropout(
+    which: Which, rate: float | None = None, *, inputs: float = 0.0, states: float = 0.0
+) -> Cell:
+    """Drop the same units at every step, before each matrix that reads them.
+
+    All gates see the same mask, the paper's tied form; biases and what is read unit by unit see
+    the whole vector. It treats the sequence and the states of the last step: not further inputs,
+    as a mask, nor what a projection reads.
+
+    Args:
+        which: a cell's name, a `Cell` or its class.
+        rate: for both of the following, if given: for those of the two that matrices read.
+        inputs: the probability of dropping a unit of the input, in every layer.
+        states: the same for what the recurrent matrices read.
+
+    Raises:
+        OptionError: a rate is no probability, or no matrix reads what it is for.
+
+    Source: Y. Gal, Z. Ghahramani, A theoretically grounded application of dropout in recurrent
+    neural networks, NeurIPS 2016, arXiv:1512.05287.
+
+    Example:
+        >>> print(variational_dropout("rnn", 0.25).training)
+        h = tanh(W (x ⊙ dropout_x) + U (h₋ ⊙ dropout_h) + b)
+    """
+    cell = find(which)
+    if rate is not None:
+        if inputs or states:
+            raise OptionError("variational_dropout: rate is for both, inputs and states for one")
+        _check_rate("variational_dropout", "rate", rate)
+        inputs = states = rate
+    _check_rate("variational_dropout", "inputs", inputs)
+    _check_rate("variational_dropout", "states", states)
+    read = operands(cell)
+    first = next(iter(cell.stored.inputs))
+    rates = {label: inputs if label == first else states for label in read}
+    for name, value, found in (
+        ("inputs", inputs, first in read),
+        ("states", states, bool({*read} - {first})),
+    ):
+        if value and not found and (rate is None or not read):
+            raise OptionError(f"variational_dropout: no matrix of {cell.name} reads its {name}")
+    noise = tuple(
+        Noise(f"dropout_{label}", rates[label], "sequence", size)
+        for label, size in read.items()
+        if rates[label]
+    )
+
+    def drawn(graph: Graph) -> Graph:
+        masks = {name.removeprefix("dropout_"): leaf for name, leaf in leaves(noise).items()}
+        return with_masked_reads(graph, cell, masks)
+
+    worst = max(rates.values(), default=0.0)
+    return _in_training(
+        cell, worst, drawn, noise, variational_dropout, None, inputs=inputs, states=states
+    )
+
+
+def dropconnect(which: Which, rate: float) -> Cell:
+    """Drop recurrent weights, the same at every step of a call: the paper's weight-dropped LSTM.
+
+    Args:
+        which: a cell's name, a `Cell` or its class.
+        rate: the probability of a weight being dropped; the others are scaled by 1 / (1 - rate).
+
+    Raises:
+        OptionError: the rate is no probability, or the cell has no recurrent matrix.
+
+    Source: S. Merity, N. S. Keskar, R. Socher, Regularizing and optimizing LSTM language models,
+    ICLR 2018, section 2.
+
+    Example:
+        >>> dropconnect("rnn", 0.5).noise[0].keys
+        ('U',)
+    """
+    cell = find(which)
+    _check_rate("dropconnect", "rate", rate)
+    keys = tuple(k for k, role in roles(cell).items() if role.recurrent and role.kind != "vector")
+    if not keys:
+        raise OptionError(
+            f"dropconnect: {cell.name} has no recurrent matrix whose weights could be dropped"
+        )
+    noise = (Noise("dropconnect", rate, "weights", keys=keys),)
+    return _in_training(cell, rate, lambda graph: graph, noise, dropconnect)
+
+
+def _memories(cell: Cell, states: tuple[str, ...]) -> tuple[str, ...]:
+    """The states that recurrent dropout is for."""
+    keeping = [name for name in kept(cell.stored) if written(cell.stored, name)]
     if not keeping:
         raise OptionError(
-            f"recurrent_dropout: no state of {cell.name} keeps a factor of its last value: "
-            f"there is no memory to spare; use variational_dropout or zoneout"
+            f"recurrent_dropout: no state of {cell.name} keeps a factor of its last value and adds "
+            f"to it: there is no memory to spare; use variational_dropout or zoneout"
         )
     if not states and len(keeping) > 1:
         raise OptionError(
@@ -130,195 +242,7 @@ def recurrent_dropout(
                 f"recurrent_dropout: {cell.name} does not keep {name} by a factor, but "
                 f"{_list(keeping)}"
             )
-    chosen = tuple(states) or (keeping[0],)
-    sizes = {state.name: state.size for state in cell.states}
-    noise = tuple(
-        Noise(f"dropout_{n}", rate, "step" if scope == "step" else "sequence", sizes[n])
-        for n in chosen
-    )
-
-    def drawn(graph: Graph) -> Graph:
-        leaves = _inputs(noise)
-        masks = {
-            term: leaves[f"dropout_{name}"] for name in chosen for term in written(graph, name)
-        }
-        return rewrite(
-            graph,
-            lambda node, args: None if node not in masks else _times(node, args, masks[node]),
-            inputs=leaves,
-        )
-
-    return _in_training(cell, rate, drawn, noise, recurrent_dropout, states=states, scope=scope)
-
-
-def variational_dropout(
-    which: Which, rate: float | None = None, *, inputs: float = 0.0, states: float = 0.0
-) -> Cell:
-    """Drop the same units at every step, before each matrix that reads them.
-
-    Args:
-        which: a cell's name, a `Cell` or its class.
-        rate: for both of the following, if given.
-        inputs: the probability of dropping a unit of the input, in every layer.
-        states: the same for what the recurrent matrices read.
-
-    Raises:
-        OptionError: a rate is no probability.
-
-    Source: Y. Gal, Z. Ghahramani, A theoretically grounded application of dropout in recurrent
-    neural networks, NeurIPS 2016, with the same mask for all gates (the tied form, equation 7).
-
-    Example:
-        >>> print(variational_dropout("rnn", 0.25).training)
-        h = tanh(W (x ⊙ dropout_x) + U (h₋ ⊙ dropout_h) + b)
-    """
-    cell = find(which)
-    if rate is not None:
-        inputs = states = rate
-    _check_rate("variational_dropout", "inputs", inputs)
-    _check_rate("variational_dropout", "states", states)
-    read = _operands(cell.graph)
-    first = next(iter(cell.graph.inputs))
-    rates = {label: inputs if label == first else states for label in read}
-    noise = tuple(
-        Noise(f"dropout_{label}", rates[label], "sequence", size)
-        for label, size in read.items()
-        if rates[label]
-    )
-
-    def drawn(graph: Graph) -> Graph:
-        leaves = _inputs(noise)
-
-        def visit(node: Node, args: list[Node]) -> Node | None:
-            label = _read_by(graph, node)
-            if label is None or not rates.get(label):
-                return None
-            return replace(node, args=(args[0], apply("mul", args[1], leaves[f"dropout_{label}"])))
-
-        return rewrite(graph, visit, inputs=leaves)
-
-    worst = max(inputs, states)
-    return _in_training(
-        cell, worst, drawn, noise, variational_dropout, None, inputs=inputs, states=states
-    )
-
-
-def dropconnect(which: Which, rate: float) -> Cell:
-    """Drop recurrent weights, the same at every step of a call.
-
-    Args:
-        which: a cell's name, a `Cell` or its class.
-        rate: the probability of a weight being dropped; the others are scaled by 1 / (1 - rate).
-
-    Raises:
-        OptionError: the rate is no probability, or the cell has no recurrent matrix.
-
-    Source: S. Merity, N. S. Keskar, R. Socher, Regularizing and optimizing LSTM language models,
-    ICLR 2018, section 2.
-    """
-    cell = find(which)
-    _check_rate("dropconnect", "rate", rate)
-    moving = cell.graph.depends_on_state()
-    keys = tuple(
-        dict.fromkeys(
-            node.args[0].label
-            for node in cell.graph.nodes()
-            if node.op in PRODUCTS and node.args[1] in moving
-        )
-    )
-    if not keys:
-        raise OptionError(
-            f"dropconnect: {cell.name} has no recurrent matrix whose weights could be dropped"
-        )
-    noise = (Noise("dropconnect", rate, "weights", keys=keys),)
-    return _in_training(cell, rate, _same, noise, dropconnect)
-
-
-def written(graph: Graph, state: str) -> list[Node]:
-    """The terms of a state's new value that do not hold its last one: i g of f c₋ + i g."""
-    old = graph.previous[state]
-    fixed = held(graph) - {old}
-
-    def holds(term: Node) -> bool:
-        """Whether the last value passes to the term by neither a gate nor a product."""
-        waiting = [term]
-        while waiting:
-            node = waiting.pop()
-            if node is old:
-                return True
-            waiting += node.args if node not in fixed else ()
-        return False
-
-    return [term for term in _terms(graph.updates[state]) if not holds(term)]
-
-
-def _terms(node: Node, root: bool = True) -> list[Node]:
-    """The terms of a sum."""
-    if node.op in ("add", "sub") and (root or node.name is None):
-        return [term for arg in node.args for term in _terms(arg, root=False)]
-    return [node]
-
-
-def _mixed(
-    graph: Graph,
-    rates: Mapping[str, float],
-    mix: Callable[[str, Node, Node], Node],
-    inputs: Mapping[str, Node] | None = None,
-) -> Graph:
-    """The graph with `mix(name, old, new)` for the new value of each state in `rates`."""
-    renamed = {graph.updates[name]: _free_name(graph, name) for name in rates}
-
-    def visit(node: Node, args: list[Node]) -> Node | None:
-        return replace(node, args=tuple(args), name=renamed[node]) if node in renamed else None
-
-    inner = rewrite(graph, visit)
-    equations: dict[str, Node] = {}
-    for name, node in inner.equations.items():
-        if name not in rates:
-            equations[name] = node
-            continue
-        assert node.name is not None, "it was renamed"
-        equations[node.name] = node
-        equations[name] = replace(mix(name, graph.previous[name], node), name=name)
-    return assemble(graph, equations, inputs=inputs)
-
-
-def _free_name(graph: Graph, state: str) -> str:
-    name = f"{state}_new"
-    while name in graph.equations or name in graph.inputs:
-        name += "_new"
-    return name
-
-
-def _times(node: Node, args: list[Node], mask: Node) -> Node:
-    """The node times a mask; its name stays with what is masked."""
-    return apply("mul", replace(node, args=tuple(args)) if args else node, mask)
-
-
-def _operands(graph: Graph) -> dict[str, Size]:
-    """What the matrices read, by the input or state that is dropped, with its size."""
-    found: dict[str, Size] = {}
-    for node in graph.nodes():
-        label = _read_by(graph, node)
-        if label is not None:
-            found[label] = node.args[1].shape[0].value or "H"
-    return found
-
-
-def _read_by(graph: Graph, node: Node) -> str | None:
-    """The state that a product reads, or the sequence; None for other inputs and no product."""
-    if node.op not in PRODUCTS:
-        return None
-    width = node.args[1].shape[0].value
-    leaves = [n for n in sort([node.args[1]]) if n.op == "state" and n.shape[0].value == width]
-    if leaves:
-        return leaves[0].label
-    sequence = next(iter(graph.inputs.values()))
-    return sequence.label if sequence in sort([node.args[1]]) else None
-
-
-def _inputs(noise: tuple[Noise, ...]) -> dict[str, Node]:
-    return {n.name: Node("input", shape=(Dim(n.size),), label=n.name) for n in noise}
+    return tuple(dict.fromkeys(states)) or (keeping[0],)
 
 
 def _in_training(
@@ -333,19 +257,9 @@ def _in_training(
     """The cell with noise in training and its own equations outside it."""
     if not rate:
         return cell
-    taken = {n.name for n in cell.noise}
-    for one in noise:
-        if one.name in taken:
-            raise OptionError(
-                f"{function.__name__}: {cell.name} has {one.name} already: combine each kind of "
-                f"noise once"
-            )
+    _check_free(function.__name__, cell, noise)
     recipe = (partial(function, **options), (cell, *(args or (rate,))))
-    return derived(cell, _same, recipe, training=drawn, noise=noise)
-
-
-def _same(graph: Graph) -> Graph:
-    return graph
+    return derived(cell, lambda graph: graph, recipe, training=drawn, noise=noise)
 
 
 def _check_rate(function: str, name: str, value: object) -> None:
@@ -356,12 +270,27 @@ def _check_rate(function: str, name: str, value: object) -> None:
         )
 
 
-def _check_scale(function: str, cell: Cell, names: set[str]) -> None:
+def _check_free(function: str, cell: Cell, noise: tuple[Noise, ...]) -> None:
+    """Each kind of noise once, under a name that the cell does not use."""
+    drawn = [one.name for one in cell.noise]
+    graph = cell.graph
+    for one in noise:
+        if one.name in drawn:
+            raise OptionError(
+                f"{function}: {cell.name} has {one.name} already: combine each kind of noise once"
+            )
+        if one.name in {*graph.inputs, *graph.previous, *graph.equations}:
+            raise OptionError(
+                f"{function}: {cell.name} has a symbol {one.name} of its own; rename it"
+            )
+
+
+def _check_scale(cell: Cell, names: set[str]) -> None:
     """States that stand on a stabiliser's scale cannot stay while the scale moves on."""
     scales = [state.name for state in cell.states if abs(state.initial) == float("inf")]
     if scales and names:
         raise OptionError(
-            f"{function}: {cell.name} keeps its states relative to {_list(scales)}, which has no "
+            f"zoneout: {cell.name} keeps its states relative to {_list(scales)}, which has no "
             f"mean at its start: {_list(sorted(names))} cannot be kept apart; treat "
             f"{cell.states[0].name} alone"
         )

@@ -28,15 +28,29 @@ def linear(rows: Tensor, matrix: Tensor) -> Tensor:
     count = rows.numel() // width
     if not (width % _BLOCK or height % _BLOCK or count % _BLOCK):
         return F.linear(rows, matrix)
-    flat = pad(rows.reshape(-1, width), (0, -width % _BLOCK, 0, -count % _BLOCK))
-    whole = F.linear(flat, pad(matrix, (0, -width % _BLOCK, 0, -height % _BLOCK)))
+    whole = F.linear(_padded(rows.reshape(-1, width), 2), _padded(matrix, 2))
     return whole[:count, :height].reshape(*rows.shape[:-1], height)
 
 
 def blocks(matrix: Tensor, v: Tensor) -> Tensor:
-    """The blocks (..., N, r, k) times a vector (..., N * k), head by head: (..., N * r)."""
-    heads = v.view(*v.shape[:-1], matrix.shape[-3], matrix.shape[-1])
-    return torch.einsum("...nrk,...nk->...nr", matrix, heads).flatten(-2)
+    """The blocks (N, r, k) times a vector (..., N * k), head by head: (..., N * r).
+
+    Padded as in `linear`. The blocks may be (..., N, r, k), one set for each vector.
+    """
+    heads, rows, columns = matrix.shape[-3:]
+    parts = v.reshape(*v.shape[:-1], heads, columns)
+    if matrix.dim() > 3:
+        return torch.einsum("...nrk,...nk->...nr", matrix, parts).flatten(-2)
+    parts = parts.reshape(-1, heads, columns).transpose(0, 1)
+    whole = torch.bmm(_padded(parts, 2), _padded(matrix, 2).mT)
+    found = whole[:, : parts.shape[1], :rows].transpose(0, 1)
+    return found.reshape(*v.shape[:-1], heads * rows)
+
+
+def _padded(value: Tensor, axes: int) -> Tensor:
+    """Zeros after the last axes, up to whole blocks."""
+    missing = [-n % _BLOCK for n in value.shape[: -axes - 1 : -1]]
+    return pad(value, [n for m in missing for n in (0, m)]) if any(missing) else value
 
 
 def blocks_t(matrix: Tensor, v: Tensor) -> Tensor:
@@ -46,7 +60,7 @@ def blocks_t(matrix: Tensor, v: Tensor) -> Tensor:
 
 def blocks_outer(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The outer product of (..., N * r) and (..., N * k) within each head, as `like` is cut."""
-    rows, columns = (v.view(*v.shape[:-1], like.shape[-3], -1) for v in (a, b))
+    rows, columns = (v.reshape(*v.shape[:-1], like.shape[-3], -1) for v in (a, b))
     return torch.einsum("...nr,...nk->...nrk", rows, columns)
 
 
@@ -83,15 +97,17 @@ def convolve_outer(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _over_images(operators: list[Callable[..., Tensor]], kernel: Tensor, v: Tensor) -> Tensor:
+    """A convolution, padded as in `linear`: whole blocks of places, so that images begin alike."""
     axes = kernel.dim() - 2
     padding = [n // 2 for n in kernel.shape[2:]]
-    found = operators[axes - 1](_images(v, axes), kernel, padding=padding).movedim(1, -1)
+    whole = operators[axes - 1](_padded(_images(v, axes), 1), kernel, padding=padding)
+    found = whole[..., : v.shape[-2]].movedim(1, -1)
     return found.reshape(*v.shape[:-1], found.shape[-1])
 
 
 def _images(v: Tensor, axes: int) -> Tensor:
-    """(..., *extent, n) to (number, n, *extent)."""
-    return v.reshape(-1, *v.shape[v.dim() - axes - 1 :]).movedim(-1, 1)
+    """(..., *extent, n) to (number, n, *extent), in one layout whatever that of v."""
+    return v.contiguous().reshape(-1, *v.shape[v.dim() - axes - 1 :]).movedim(-1, 1)
 
 
 # the names that the table's PyTorch column uses

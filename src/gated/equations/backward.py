@@ -16,7 +16,8 @@ class Backward:
 
     `seeds` are the gradients that arrive at the new states; the others map each input, previous
     state and parameter to the node of its gradient, None where nothing flows. A parameter's
-    gradient is that of one step and one row: engines sum over both.
+    gradient is that of one step and one row, for a vector where images are convolved of one place
+    too: engines sum over them.
     """
 
     seeds: Mapping[str, Node]

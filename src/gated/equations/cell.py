@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from gated.equations import facts, render
@@ -63,6 +64,8 @@ class Cell:
     # what regularisers draw in training, and the equations into which they put it
     noise: ClassVar[tuple[Noise, ...]] = ()
     noisy: ClassVar[Cell | None] = None
+    # what matrices mean where they are not dense, by parameter (equations.maps)
+    maps: ClassVar[Mapping[str, object]] = {}
     # how a cell that was derived from another is made anew, as pickle needs it
     recipe: ClassVar[tuple[Callable[..., Cell], tuple[Any, ...]] | None] = None
 
@@ -72,6 +75,7 @@ class Cell:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__.lstrip("_"))
             cls.name = words.lower()
         if cls.step is not Cell.step:
+            _check_nothing_derived(cls)
             cls.graph = cls.stored = with_differences(cls, trace(cls))
         elif cls.where:
             raise CellError(
@@ -143,7 +147,35 @@ class Cell:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<cell {self.name}: states {', '.join(s.name for s in self.states)}>"
+        words = [f"states {', '.join(s.name for s in self.states)}", *self._short_maps()]
+        words += [f"{one.name} {one.rate:g}" for one in self.noise]
+        return f"<cell {self.name}: {'; '.join(words)}>"
+
+    def _short_maps(self) -> list[str]:
+        """The maps, one for a family whose parameters all have the same."""
+        words = []
+        for letter, family in self.graph.families.items():
+            own = {p.key: self.maps[p.key] for p in family if p.key in self.maps}
+            if len(own) == len(family) and len(set(own.values())) == 1:
+                own = {letter: next(iter(own.values()))}
+            words += [f"{key} {which}" for key, which in own.items()]
+        return words
+
+
+# what a class may say of itself; all else that a `Cell` has follows from its equations
+_SAID = {"name", "inputs", "sizes", "initial", "source", "renames", "where", "step"}
+
+
+def _check_nothing_derived(cls: type[Cell]) -> None:
+    for name in vars(cls):
+        if name in {*vars(Cell), *Cell.__annotations__} - _SAID and not name.startswith("__"):
+            remedy = (
+                "say `gated.Recurrent(..., maps=...)`" if name == "maps" else "use another name"
+            )
+            raise CellError(
+                f"cell {cls.name}: {name} is not for a class to set, every cell has its own: "
+                f"{remedy}"
+            )
 
 
 def derived(
@@ -153,6 +185,7 @@ def derived(
     *,
     training: Callable[[Graph], Graph] | None = None,
     noise: tuple[Noise, ...] = (),
+    maps: Mapping[str, object] | None = None,
 ) -> Cell:
     """A cell whose equations are another's, transformed.
 
@@ -163,18 +196,25 @@ def derived(
         training: gives the new graph in training, `transform` if not given; a regulariser's, which
             leaves the parameters as they are.
         noise: what is drawn in training beside what `cell` draws already.
+        maps: what matrices mean now that were dense.
     """
     own = {name: getattr(cell, name) for name in ("name", "source", "renames")}
+    own |= {"maps": {**cell.maps, **(maps or {})}}
     own |= {"__doc__": type(cell).__doc__, "__module__": type(cell).__module__}
+    own |= {"stored": cell.stored if training else transform(cell.stored)}
     noisy = None
     if cell.noise or noise:
         graph = (training or transform)(cell.training.graph)
-        noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph})()
+        again = (partial(_trained, recipe[0]), recipe[1])
+        noisy = type(type(cell).__name__, (Cell,), {**own, "graph": graph, "recipe": again})()
     own |= {"graph": transform(cell.graph), "recipe": recipe}
-    own |= {"stored": cell.stored if training else transform(cell.stored)}
     own |= {"noisy": noisy, "noise": (*cell.noise, *noise)}
     new: Cell = type(type(cell).__name__, (Cell,), own)()
     return new
+
+
+def _trained(derive: Callable[..., Cell], *args: Any) -> Cell:
+    return derive(*args).training
 
 
 def shape_size(shape: tuple[Size, ...], known: Mapping[str, int]) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+# a letter, a number, or a part of a letter: "H/4" are the units that one of four heads sees
+Size = str | int
+
 
 class Dim:
     """The length of an axis: a letter ("D", "H"), a number, or not known yet."""
 
     __slots__ = ("_link", "_value")
 
-    def __init__(self, value: str | int | None = None):
+    def __init__(self, value: Size | None = None):
         self._value = value
         self._link: Dim | None = None
 
@@ -20,11 +23,11 @@ class Dim:
         return dim
 
     @property
-    def value(self) -> str | int | None:
+    def value(self) -> Size | None:
         """The letter or number, None while it is open."""
         return self.root()._value
 
-    def settle(self, value: str | int) -> None:
+    def settle(self, value: Size) -> None:
         """Give an open dimension its value."""
         root = self.root()
         if root._value is None:
@@ -49,3 +52,13 @@ def unify(a: Dim, b: Dim) -> bool:
 
 
 Shape = tuple[Dim, ...]
+
+
+def shape(*sizes: Size) -> Shape:
+    """A shape of known sizes."""
+    return tuple(map(Dim, sizes))
+
+
+def sizes(shape: Shape) -> tuple[Size, ...]:
+    """The sizes of a shape; what use has left open has H units."""
+    return tuple("H" if dim.value is None else dim.value for dim in shape)

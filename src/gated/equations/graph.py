@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from gated.equations.dims import Size as Size
 from gated.equations.symbols import Node, Symbol
 from gated.errors import CellError
 
-# a letter, a number, or a part of a letter: "H/4" are the units that one of four heads sees
-Size = str | int
 T = TypeVar("T")
 
 

@@ -29,8 +29,15 @@ class Slot:
     start: float | None = None
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """Its shape for given sizes."""
-        rows, *tail = (length(size, sizes) for size in self.block)
+        """Its shape for given sizes.
+
+        Raises:
+            CellError: a letter has no value, or does not divide into its parts.
+        """
+        try:
+            rows, *tail = (length(size, sizes) for size in self.block)
+        except CellError as error:
+            raise CellError(f"{', '.join(self.keys)}: {error}") from None
         return (rows * len(self.keys), *tail)
 
 

@@ -6,14 +6,14 @@ the cell's graph, and gives its parameter another shape; what is derived from th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gated.equations.cell import Cell, derived
-from gated.equations.dims import Dim
-from gated.equations.graph import Graph, Size
+from gated.equations.close import did_you_mean
+from gated.equations.dims import Size, shape, sizes
+from gated.equations.graph import Graph
 from gated.equations.rewrite import rewrite
 from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
@@ -49,7 +49,7 @@ class Diagonal:
 
     def product(self, matrix: Node, vector: Node) -> Node:
         """The product unit by unit."""
-        rows, columns = _letters(matrix)
+        rows, columns = sizes(matrix.shape)
         if rows != columns:
             raise CellError(
                 f"{matrix.label} is ({rows}, {columns}): a diagonal map needs as many rows as "
@@ -70,7 +70,7 @@ class Heads:
 
     def product(self, matrix: Node, vector: Node) -> Node:
         """The product head by head."""
-        rows, columns = (self._part(size, matrix) for size in _letters(matrix))
+        rows, columns = (self._part(size, matrix) for size in sizes(matrix.shape))
         return apply("blocks", _leaf(matrix, self.count, rows, columns), vector)
 
     def _part(self, size: Size, matrix: Node) -> Size:
@@ -114,7 +114,7 @@ class Convolution:
     def product(self, matrix: Node, vector: Node) -> Node:
         """The convolution."""
         assert isinstance(self.kernel_size, tuple)
-        return apply("convolve", _leaf(matrix, *_letters(matrix), *self.kernel_size), vector)
+        return apply("convolve", _leaf(matrix, *sizes(matrix.shape), *self.kernel_size), vector)
 
 
 _NAMED: dict[str, type[Dense] | type[Diagonal]] = {"dense": Dense, "diagonal": Diagonal}
@@ -128,10 +128,12 @@ def mapped(cell: Cell, maps: Maps) -> Cell:
         cell: the cell.
         maps: "dense", "diagonal", `Heads(n)` or `Convolution(k)`: a convolution is for all
             matrices, the others are for those that see a state, the recurrent ones. Or a dictionary
-            of such by family or parameter: {"U": "diagonal", "W": Heads(4)}.
+            of such by family or parameter: {"U": "diagonal", "W": Heads(4)}; a parameter goes
+            before its family.
 
     Raises:
-        CellError: a map is not known, has no meaning for a matrix, or names none.
+        CellError: a map is not known, has no meaning for a matrix, or names none; or a matrix has
+            another map already.
 
     Example:
         >>> from gated.cells import cell
@@ -140,80 +142,103 @@ def mapped(cell: Cell, maps: Maps) -> Cell:
         >>> mapped(cell("rnn"), Heads(4)).parameter_count(input_size=8, hidden_size=8)
         88
     """
-    by_key = _by_key(cell, maps)
-
-    def transform(graph: Graph) -> Graph:
-        # a parameter that is used twice stays one node
-        leaves: dict[str, Node] = {}
-
-        def visit(node: Node, args: list[Node]) -> Node | None:
-            if node.op != "matmul" or node.args[0].label not in by_key:
-                return None
-            found = by_key[node.args[0].label].product(args[0], args[1])
-            leaf = leaves.setdefault(found.args[0].label, found.args[0])
-            return replace(found, args=(leaf, *found.args[1:]), line=node.line)
-
-        return rewrite(graph, visit)
-
     try:
-        return derived(cell, transform, (mapped, (cell, maps)))
+        new = _new(cell, maps)
+        if not new:
+            return cell
+        recipe = (mapped, (cell, dict(maps) if isinstance(maps, Mapping) else maps))
+        return derived(cell, lambda graph: _with_products(graph, new), recipe, maps=new)
     except CellError as error:
         raise CellError(f"cell {cell.name}: {error}") from None
 
 
-def _by_key(cell: Cell, maps: Maps) -> dict[str, Map]:
-    """The map of each matrix that gets one."""
-    matrices, recurrent = _matrices(cell)
-    if not isinstance(maps, Mapping):
-        chosen = _as_map(maps, cell)
-        return dict.fromkeys(matrices if chosen.everywhere else recurrent, chosen)
+def _with_products(graph: Graph, maps: Mapping[str, Map]) -> Graph:
+    # a parameter that is used twice stays one node
+    leaves: dict[str, Node] = {}
+
+    def visit(node: Node, args: list[Node]) -> Node | None:
+        if node.op != "matmul" or node.args[0].label not in maps:
+            return None
+        found = maps[node.args[0].label].product(args[0], args[1])
+        leaf = leaves.setdefault(found.args[0].label, found.args[0])
+        return replace(found, args=(leaf, *found.args[1:]), line=node.line)
+
+    return rewrite(graph, visit)
+
+
+def _new(cell: Cell, maps: Maps) -> dict[str, Map]:
+    """The maps of the matrices that get another than they have."""
+    new = {}
+    for key, which in _asked(cell, maps).items():
+        before = cell.maps.get(key, Dense())
+        if which != before:
+            if key in cell.maps:
+                raise CellError(
+                    f"{key} has the map {before} already, it cannot get {which} too: give all maps "
+                    f"at once, as {{'U': Heads(4), 'W': 'dense'}}"
+                )
+            new[key] = which
+    return new
+
+
+def _asked(cell: Cell, maps: Maps) -> dict[str, Map]:
+    """The map of each matrix for which one is asked."""
+    dense = [node.args[0].label for node in cell.graph.nodes() if node.op == "matmul"]
+    matrices = [p.key for p in cell.parameters if p.key in dense or p.key in cell.maps]
+    if isinstance(maps, Mapping):
+        return _by_name(cell, maps, matrices)
+    chosen = _as_map(maps)
+    known = roles(cell)
+    keys = [key for key in matrices if chosen.everywhere or known[key].recurrent]
+    if not keys and not (
+        isinstance(chosen, Dense) or (isinstance(chosen, Diagonal) and cell.diagonal)
+    ):
+        raise CellError(
+            f"there is no recurrent matrix that could be {chosen}: name others, as "
+            f"{{'W': {chosen}}}"
+        )
+    return dict.fromkeys(keys, chosen)
+
+
+def _by_name(cell: Cell, maps: Mapping[str, str | Map], matrices: list[str]) -> dict[str, Map]:
     found: dict[str, Map] = {}
-    for key, which in maps.items():
+    for key in sorted(maps, key=lambda key: str(key).count(".")):
         keys = [k for k in matrices if key in (k, k.partition(".")[0])]
         if not keys:
-            raise CellError(f"cell {cell.name}: {_no_matrix(key, cell.graph, matrices)}")
-        found |= dict.fromkeys(keys, _as_map(which, cell))
+            raise CellError(_no_matrix(key, cell.graph, matrices))
+        found |= dict.fromkeys(keys, _as_map(maps[key]))
+    if not found:
+        raise CellError(f"maps is {maps!r}: name a matrix, of {', '.join(matrices)}")
     return found
 
 
-def _matrices(cell: Cell) -> tuple[list[str], list[str]]:
-    """The parameters that stand left of @, and those of them that see a state."""
-    products = [node for node in cell.graph.nodes() if node.op == "matmul"]
-    keys = list(dict.fromkeys(node.args[0].label for node in products))
-    known = roles(cell)
-    return keys, [key for key in keys if known[key].recurrent]
-
-
-def _as_map(which: object, cell: Cell) -> Map:
+def _as_map(which: object) -> Map:
     if isinstance(which, (Dense, Diagonal, Heads, Convolution)):
         return which
     if isinstance(which, str) and which in _NAMED:
         return _NAMED[which]()
-    close = difflib.get_close_matches(str(which), _NAMED, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    name = which.__name__ if isinstance(which, type) else which
     raise CellError(
-        f"cell {cell.name}: there is no map {which!r}: {hint}known are 'dense', 'diagonal', "
+        f"there is no map {name!r}: {did_you_mean(name, _NAMED)}known are 'dense', 'diagonal', "
         f"Heads(count) and Convolution(kernel_size)"
     )
 
 
-def _no_matrix(key: str, graph: Graph, matrices: list[str]) -> str:
+def _no_matrix(key: object, graph: Graph, matrices: list[str]) -> str:
+    known = ", ".join(matrices)
     if any(key in (p.key, p.family) for p in graph.parameters):
         return (
-            f"{key} is no dense matrix here: a map is for what stands left of @, which is "
-            f"{', '.join(matrices)}"
+            f"{key} is a vector, it multiplies or adds unit by unit and takes no map: maps are for "
+            f"what stands left of @, which is {known}"
         )
-    return f"there is no matrix {key}: the cell's matrices are {', '.join(matrices)}"
+    families = dict.fromkeys(k.partition(".")[0] for k in matrices)
+    hint = did_you_mean(key, [*families, *matrices])
+    return f"there is no matrix {key!r}: {hint}the cell's matrices are {known}"
 
 
-def _letters(matrix: Node) -> tuple[Size, ...]:
-    sizes = [dim.value for dim in matrix.shape]
-    return tuple("H" if size is None else size for size in sizes)
-
-
-def _leaf(matrix: Node, *shape: Size) -> Node:
+def _leaf(matrix: Node, *sizes: Size) -> Node:
     """The parameter with another shape."""
-    return replace(matrix, shape=tuple(Dim(size) for size in shape))
+    return replace(matrix, shape=shape(*sizes))
 
 
 def _check_whole(name: str, value: object, least: int) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gated.equations.cell import Cell, derived
-from gated.equations.dims import Dim
+from gated.equations.dims import shape
 from gated.equations.graph import Graph, sort
 from gated.equations.ops import PRODUCTS
 from gated.equations.render import expression
 from gated.equations.rewrite import again, rewrite
-from gated.equations.symbols import Family, Node, Symbol, apply
+from gated.equations.symbols import Family, Node, Symbol, apply, leaf
 from gated.equations.vocabulary import R
 from gated.errors import CellError
 
@@ -53,10 +53,10 @@ def projected(cell: Cell) -> Cell:
 def _projected(graph: Graph) -> Graph:
     family = _letter(graph)
     name = graph.states[0].name
-    old = Node("state", shape=(Dim("P"),), label=name)
+    old = leaf("state", name, "P")
     narrow = {m: replace(m, shape=(m.shape[0], old.shape[0])) for m in _readers(graph)}
     symbol = Symbol(family, "")
-    matrix = Node("parameter", shape=(old.shape[0], Dim("H")), label=symbol.key, symbol=symbol)
+    matrix = Node("parameter", shape=shape("P", "H"), label=symbol.key, symbol=symbol)
 
     def visit(node: Node, args: list[Node]) -> Node | None:
         if node is graph.previous[name]:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from gated.equations.graph import Graph, Parameter, Size, fold, sort
+from gated.equations.dims import sizes
+from gated.equations.graph import Graph, Parameter, fold, sort
 from gated.equations.ops import OPS, PRODUCTS
-from gated.equations.symbols import Node, describe
+from gated.equations.shapes import describe
+from gated.equations.symbols import Node
 from gated.errors import CellError
 
 Visit = Callable[[Node, list[Node]], Node | None]
@@ -57,7 +59,7 @@ def assemble(
     return Graph(
         cell=cell or graph.cell,
         inputs=inputs,
-        input_sizes={name: _sizes(node)[0] for name, node in inputs.items()},
+        input_sizes={name: sizes(node.shape)[0] for name, node in inputs.items()},
         previous=graph.previous,
         states=graph.states,
         parameters=_parameters(used, [p.key for p in graph.parameters]),
@@ -71,14 +73,10 @@ def _parameters(nodes: Iterable[Node], order: list[str]) -> tuple[Parameter, ...
     found = {node.label: node for node in nodes if node.op == "parameter"}
     keys = dict.fromkeys([*(key for key in order if key in found), *found])
     return tuple(
-        Parameter(node.symbol, _sizes(node))
+        Parameter(node.symbol, sizes(node.shape))
         for node in (found[key] for key in keys)
         if node.symbol is not None
     )
-
-
-def _sizes(node: Node) -> tuple[Size, ...]:
-    return tuple("H" if dim.value is None else dim.value for dim in node.shape)
 
 
 def simplified(node: Node, args: list[Node]) -> Node:

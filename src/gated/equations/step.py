@@ -10,9 +10,10 @@ from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from gated.equations.declared import declared
-from gated.equations.dims import Dim, unify
-from gated.equations.graph import Graph, Parameter, Size, sort
+from gated.equations.dims import sizes, unify
+from gated.equations.graph import Graph, Parameter, sort
 from gated.equations.place import fault, line_of, place
+from gated.equations.shapes import describe
 from gated.equations.symbols import (
     Expr,
     Family,
@@ -20,7 +21,7 @@ from gated.equations.symbols import (
     Symbol,
     Tracing,
     check_name,
-    describe,
+    leaf,
     traced,
 )
 from gated.errors import CellError
@@ -64,8 +65,8 @@ class _Step:
     def graph(self) -> Graph:
         """Trace, check and assemble."""
         given = declared(self.cls, self._arguments())
-        self.inputs = {n: _leaf("input", n, size) for n, size in given.inputs.items()}
-        self.previous = {s.name: _leaf("state", s.name, s.size) for s in given.states}
+        self.inputs = {n: leaf("input", n, size) for n, size in given.inputs.items()}
+        self.previous = {s.name: leaf("state", s.name, s.size) for s in given.states}
         updates = self._updates(self._run())
         self._settle_open()
         self._used(updates)
@@ -76,7 +77,7 @@ class _Step:
             previous=self.previous,
             states=given.states,
             parameters=tuple(
-                Parameter(node.symbol, tuple(_value(dim) for dim in node.shape))
+                Parameter(node.symbol, sizes(node.shape))
                 for node in self.tracing.parameters.values()
                 if node.symbol is not None
             ),
@@ -206,16 +207,6 @@ def _written(value: object) -> str:
     if isinstance(value, Family):
         return value.letter
     return describe(value) if isinstance(value, Node) else repr(value)
-
-
-def _leaf(op: str, name: str, size: Size) -> Node:
-    return Node(op, shape=(Dim(size),), label=name)
-
-
-def _value(dim: Dim) -> Size:
-    value = dim.value
-    assert value is not None, "open dimensions were settled"
-    return value
 
 
 @contextmanager

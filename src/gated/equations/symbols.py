@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from gated.equations.dims import Dim, Shape, unify
+from gated.equations.dims import Dim, Shape, Size, shape
 from gated.equations.ops import OPS
+from gated.equations.shapes import as_matrix, describe, result_shape
 from gated.errors import CellError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -119,6 +120,11 @@ class Node(Expr):
         return f"<{self.op} {describe(self)} ({shape})>"
 
 
+def leaf(op: str, label: str, *sizes: Size) -> Node:
+    """An input, a state or a seed of given sizes."""
+    return Node(op, shape=shape(*sizes), label=label)
+
+
 @dataclass(frozen=True, eq=False)
 class Symbol(Expr):
     """A parameter: a family and a subscript, as in `W.i`, or a family alone, as in `W`."""
@@ -221,11 +227,11 @@ def apply(op: str, *operands: Operand) -> Node:
     if active is not None:
         _check_written(op, args)
     if OPS[op].shape == "matmul":
-        _as_matrix(args[0])
+        as_matrix(args[0])
     for arg in args if OPS[op].shape in ("elementwise", "reduce") else args[1:]:
         if arg.op == "parameter" and arg.shape == ():
             arg.shape = (Dim(),)
-    return Node(op, args, _result_shape(op, args), line=active.line if active else 0)
+    return Node(op, args, result_shape(op, args), line=active.line if active else 0)
 
 
 def _check_written(op: str, args: tuple[Node, ...]) -> None:
@@ -250,77 +256,3 @@ def _as_node(operand: Operand) -> Node:
     if math.isnan(operand):
         raise CellError("an equation holds symbols and numbers, got NaN")
     return Node("constant", value=float(operand))
-
-
-def _as_matrix(node: Node) -> None:
-    if node.op == "parameter" and node.shape == ():
-        node.shape = (Dim(), Dim())
-    if len(node.shape) < 2:
-        raise CellError(
-            f"{describe(node)} is {_kind(node.shape)}, left of @ must stand a matrix, as in W.i @ x"
-        )
-
-
-def _result_shape(op: str, args: tuple[Node, ...]) -> Shape:
-    rule = OPS[op].shape
-    if rule == "elementwise":
-        return _elementwise(op, args)
-    if rule == "reduce":
-        return (Dim(1),)
-    if rule == "outer":
-        return (args[0].shape[0], args[1].shape[0])
-    if rule == "like":
-        return args[0].shape
-    if rule in ("blocks", "blocks_t"):
-        return (_whole(args[0].shape[1 if rule == "blocks" else 2], args[0].shape[0]),)
-    rows, columns = args[0].shape[:2] if rule == "matmul" else args[0].shape[1::-1]
-    vector = args[1]
-    if len(vector.shape) != 1:
-        got = _kind(vector.shape)
-        raise CellError(f"right of @ must stand a vector, {describe(vector)} is {got}")
-    if not unify(columns, vector.shape[0]):
-        raise CellError(
-            f"shape mismatch: {describe(args[0])} has shape ({rows}, {columns}), it multiplies "
-            f"{describe(vector)} of {vector.shape[0]} units"
-        )
-    return (rows,)
-
-
-def _whole(part: Dim, count: Dim) -> Dim:
-    """The axis of which a block-diagonal matrix sees `part`: "H" of "H/4"."""
-    value = part.value
-    return Dim(value.split("/")[0] if isinstance(value, str) else value * count.value)  # type: ignore[operator]
-
-
-def _elementwise(op: str, args: tuple[Node, ...]) -> Shape:
-    if any(len(arg.shape) > 1 for arg in args):
-        return _matrices(op, args)
-    result: Shape = ()
-    for arg in args:
-        if not result or (result[0].value == 1 and arg.shape):
-            result = arg.shape
-        elif arg.shape and arg.shape[0].value != 1 and not unify(result[0], arg.shape[0]):
-            raise CellError(
-                f"shape mismatch: {describe(args[0])} has {args[0].shape[0]} units, "
-                f"{describe(arg)} has {arg.shape[0]}"
-            )
-    return result
-
-
-def _matrices(op: str, args: tuple[Node, ...]) -> Shape:
-    """The shape of a sum of gradients of one matrix."""
-    first = args[0].shape
-    for arg in args:
-        same = len(arg.shape) == len(first) and all(map(unify, arg.shape, first))
-        if op not in ("add", "neg") or not same:
-            raise CellError(f"{op} of {' and '.join(_kind(a.shape) for a in args)} has no meaning")
-    return first
-
-
-def describe(node: Node) -> str:
-    """How a message names a node."""
-    return node.name or node.label or (f"{node.value:g}" if node.op == "constant" else node.op)
-
-
-def _kind(shape: Shape) -> str:
-    return ("a number", "a vector", "a matrix")[min(len(shape), 2)]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gated.equations.close import did_you_mean
 from gated.equations.dims import Dim, unify
 from gated.equations.graph import Graph, sort
 from gated.equations.ops import OPS
 from gated.equations.place import fault, line_of, place, statement
 from gated.equations.rewrite import assemble, simplified
-from gated.equations.symbols import Expr, Node, Tracing, describe, traced
+from gated.equations.shapes import describe
+from gated.equations.symbols import Expr, Node, Tracing, traced
 from gated.errors import CellError
 
 if TYPE_CHECKING:
@@ -113,10 +114,9 @@ class _Variant:
         if key in self.scope:
             raise CellError(f"names {key}, an input: only equations and parameters can be changed")
         known = [*self.base.equations, *self.base.families]
-        close = difflib.get_close_matches(str(key).lower(), known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         raise CellError(
-            f"names {key!r}, which the base has not: {hint}its symbols are {', '.join(known)}"
+            f"names {key!r}, which the base has not: {did_you_mean(key, known)}its symbols are "
+            f"{', '.join(known)}"
         )
 
     def _again(self, root: Node) -> Node:

@@ -7,17 +7,14 @@ or load anything.
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import json
 import os
-import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gated.errors import OptionError
+from gated.inspect.pages import policy, script, template_file, write_whole
 from gated.inspect.views import CurvesView, ForecastView, Outcome, Report, SeriesRow, TraceView
 
 if TYPE_CHECKING:
@@ -56,18 +53,18 @@ def render(report: Report) -> str:
         ) from error
 
     content, charts = page(report)
-    library = _script(get_plotlyjs())
-    program = _script(_file("report.js"))
+    library = script(get_plotlyjs())
+    program = script(template_file("report.js"))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(_file("report.html.j2"))
+    template = environment.from_string(template_file("report.html.j2"))
     fill = functools.partial(
         template.render,
         report=report,
         page=content,
-        policy=_policy(library, program),
-        style=Markup(_file("report.css")),
+        policy=policy(library, program),
+        style=Markup(template_file("report.css")),
         library=Markup(library),
         program=Markup(program),
         charts=Markup(_chart_data(charts)),
@@ -83,48 +80,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
         OptionError: a package that the report needs is not installed.
         OSError: the file cannot be written; what was there is untouched.
     """
-    target = Path(path)
-    content = render(report).encode()
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
-
-
-def _umask() -> int:
-    """mkstemp makes private files; a report gets what open() would have given it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _file(name: str) -> str:
-    return resources.files("gated.inspect").joinpath("templates", name).read_text("utf-8")
-
-
-def _script(text: str) -> str:
-    """A script's text exactly as a browser will hash it, and unable to close its own element."""
-    return text.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _policy(*scripts: str) -> str:
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
-        for s in scripts
-    )
-    # Plotly sets style attributes and draws heat maps as data: images
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return write_whole(render(report), path)
 
 
 def _chart_data(charts: Sequence[Chart]) -> str:

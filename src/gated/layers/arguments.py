@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,36 +20,63 @@ class ArgumentTypeError(ShapeError, TypeError):
     """An argument is not a tensor, or not of a floating type."""
 
 
-def check_inputs(
-    x: Any, extra: Mapping[str, Any], sizes: Mapping[str, int], like: Tensor, cell: str, extent: int
-) -> dict[str, Any]:
-    """The inputs by name, alike in all axes but that of their units.
+def check_sequence(name: str, x: Any, size: int, like: Tensor, cell: str, extent: int) -> None:
+    """The first input, which callers pass by position, must be (T, B, size), or (T, size).
 
-    Each is (T, B, its size), without B if unbatched; where the cell's maps are convolutions, as
-    many axes as their kernels have, `extent`, stand behind. The first input is the sequence, which
-    callers pass by position.
+    Where the cell's maps are convolutions, as many axes as their kernels have, `extent`, stand
+    behind.
     """
-    first, *others = sizes
-    check_input(first, x, sizes[first], like, cell, extent)
+    check_input(name, x, size, like, cell, extent)
     if x.dim() - extent not in (2, 3):
         image = f", before the {extent} of the {_IMAGE[extent]}" if extent else ""
         raise ShapeError(
-            f"{cell}: {first} has shape {tuple(x.shape)}, expected three axes, or two if "
+            f"{cell}: {name} has shape {tuple(x.shape)}, expected three axes, or two if "
             f"unbatched{image}"
         )
-    if not others and not extra:
-        return {first: x}
-    for wrong in sorted({*extra} ^ {*others}):
-        problem = "is missing" if wrong in others else "is not an input of this cell"
-        raise ShapeError(f"{cell}: {wrong} {problem}; expected {', '.join(sizes)}")
+
+
+def check_others(
+    x: Tensor, given: Mapping[str, Any], sizes: Mapping[str, int], like: Tensor, cell: str,
+    extent: int,
+) -> None:  # fmt: skip
+    """The further inputs must be there by name, and as the first one in all axes but the units'.
+
+    Args:
+        x: the first input, checked.
+        given: what was passed by name.
+        sizes: the units of each input, the first among them.
+        like, cell, extent: as for `check_sequence`.
+    """
+    first, *others = sizes
+    check_names(given, others, first, cell, CALL)
     for name in others:
-        check_input(name, extra[name], sizes[name], like, cell, extent)
-        if _without_units(extra[name], extent) != _without_units(x, extent):
+        if name not in given:
+            raise ShapeError(f"{cell}: {name} is missing; expected {', '.join(sizes)}")
+        check_input(name, given[name], sizes[name], like, cell, extent)
+        if _without_units(given[name], extent) != _without_units(x, extent):
             raise ShapeError(
-                f"{cell}: {name} has shape {tuple(extra[name].shape)}, {first} has "
+                f"{cell}: {name} has shape {tuple(given[name].shape)}, {first} has "
                 f"{tuple(x.shape)}: all axes but that of the features must agree"
             )
-    return {first: x, **extra}
+
+
+# what a call, and a step of a stream, take by name beside the cell's inputs
+CALL = ("hx", "lengths", "resets", "truncate", "trace")
+STEP = ("state", "resets")
+
+
+def check_names(
+    given: Iterable[str], others: Sequence[str], first: str, cell: str, options: Sequence[str]
+) -> None:
+    """What is passed by name must be an input of the cell, or an option of the call."""
+    for name in given:
+        if name not in others:
+            known = [*others, *options]
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {close[0]}?" if close else f"expected {', '.join([first, *known])}"
+            )
+            raise ShapeError(f"{cell}: {name} is not an input of this cell; {hint}")
 
 
 _IMAGE = ("", "signal", "image", "volume")
@@ -115,30 +143,34 @@ def autocast_type(value: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(value.device.type)
 
 
-def check_step(values: Mapping[str, Any], cell: str, extent: int) -> None:
+def check_step(name: str, x: Any, inputs: Mapping[str, Any], cell: str, extent: int) -> None:
     """The inputs of one step have no axis for time."""
-    for name, value in values.items():
+    for key, value in {name: x, **inputs}.items():
         if not isinstance(value, Tensor):
             got = type(value).__name__
-            raise ArgumentTypeError(f"{cell}: {name} is {got}, expected a torch.Tensor")
+            raise ArgumentTypeError(f"{cell}: {key} is {got}, expected a torch.Tensor")
         if value.dim() - extent not in (1, 2):
             behind = f", behind them the {extent} of the {_IMAGE[extent]}" if extent else ""
             raise ShapeError(
-                f"{cell}: {name} has shape {tuple(value.shape)}, one step has (B, features), or "
+                f"{cell}: {key} has shape {tuple(value.shape)}, one step has (B, features), or "
                 f"(features,) if unbatched{behind}"
             )
 
 
-def check_state(name: str, value: Any, shape: tuple[int, ...], like: Tensor, cell: str) -> None:
+def check_state(
+    name: str, value: Any, shape: tuple[int, ...], like: Tensor, cell: str, extent: int = 0
+) -> None:
     """An initial state must have exactly this shape, and the input's dtype and device."""
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(
             f"{cell}: {name}0 is {type(value).__name__}, expected a torch.Tensor"
         )
     if value.shape != shape:
+        behind = f", then the axes of the {_IMAGE[extent]}" if extent else ""
         raise ShapeError(
             f"{cell}: {name}0 has shape {tuple(value.shape)}, expected {shape}: "
             f"(layers x directions, batch, size), without the batch axis for unbatched input"
+            f"{behind}"
         )
     if value.dtype != like.dtype and autocast_type(value) is None:
         raise ShapeError(f"{cell}: {name}0 has dtype {value.dtype}, the input has {like.dtype}")

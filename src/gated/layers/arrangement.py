@@ -83,6 +83,8 @@ class Arrangement(NamedTuple):
 
     def leave_output(self, output: Tensor) -> Tensor | PackedSequence:
         """The output as the caller's sequence came: a tensor or a PackedSequence."""
+        if self is PLAIN:
+            return output
         return self.leave(output) if self.packed is None else self.packed._replace(data=output)
 
     def leave_states(
@@ -98,3 +100,7 @@ class Arrangement(NamedTuple):
         if not self.batched:
             final = [state.squeeze(1) for state in final]
         return tuple(final) if len(final) > 1 else final[0]
+
+
+# that of most calls: (T, B, n), all rows of length T
+PLAIN = Arrangement(None, True, False, (), None)

@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
-from gated.errors import OptionError
-from gated.layers.options import check_size
 from gated.layers.trace import Trace
-
-if TYPE_CHECKING:
-    from gated.layers.recurrent import Recurrent
 
 
 def in_chunks(
-    layer: Recurrent,
+    run: Callable[..., Any],
     steps: int,
-    x: Tensor | PackedSequence,
+    axis: int,
+    x: Tensor,
     hx: Any,
     lengths: Tensor | Sequence[int] | None,
     resets: Tensor | None,
     trace: bool,
     inputs: Mapping[str, Tensor],
 ) -> Any:
-    """Call a layer on chunks of so many steps; arguments and result as in a call on the whole.
+    """Run a layer over chunks of so many steps.
 
-    Raises:
-        OptionError: the layer reads backwards too, or the sequence is packed.
+    Args:
+        run: the layer, to be called with the arguments from `x` on, for a chunk.
+        steps: of a chunk; the last may be shorter.
+        axis: that of time.
+        x, hx, lengths, resets, trace, inputs: as in a call of the layer, checked.
+
+    Returns:
+        What a call on the whole returns.
     """
-    check_size("truncate", steps)
-    if layer.bidirectional or not isinstance(x, Tensor):
-        raise OptionError(
-            f"truncate={steps} cuts the sequence from its start to its end: it needs "
-            f"bidirectional=False, and a padded tensor with lengths= for a PackedSequence"
-        )
-    axis = layer.time_axis(x)
-    cut = {name: torch.split(value, steps, axis) for name, value in inputs.items()}
-    if resets is not None:
-        cut["resets"] = torch.split(resets, steps, axis)
     outputs, traces, states = [], [], hx
+    parts = {name: torch.split(value, steps, axis) for name, value in inputs.items()}
+    starts = None if resets is None else torch.split(resets, steps, axis)
+    left = None if lengths is None else torch.as_tensor(lengths).cpu()
     for index, part in enumerate(torch.split(x, steps, axis)):
-        own: dict[str, Any] = {name: parts[index] for name, parts in cut.items()}
-        if lengths is not None:
-            left = torch.as_tensor(lengths).cpu() - index * steps
-            own["lengths"] = left.clamp(0, part.shape[axis])
-        output, states, *traced = layer(part, states, trace=trace, **own)
-        states = detached(states)
+        output, states, *traced = run(
+            part,
+            detached(states) if index else hx,
+            None if left is None else (left - index * steps).clamp(0, part.shape[axis]),
+            None if starts is None else starts[index],
+            trace,
+            {name: chunks[index] for name, chunks in parts.items()},
+        )
         outputs.append(output)
         traces += traced
     whole = torch.cat(outputs, axis)

@@ -6,19 +6,18 @@ factor by which the memory keeps its value rises, falls or stays.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from gated.cells.regularisers import written
 from gated.engines.reference import evaluate
 from gated.equations import Cell
 from gated.equations.facts import kept
 from gated.equations.graph import Graph
+from gated.equations.noising import written
 from gated.equations.ops import PRODUCTS
 from gated.equations.symbols import Node
 from gated.errors import OptionError
@@ -57,9 +56,7 @@ def keeping(cell: Cell) -> tuple[Keeping, ...]:
             keeps a state as far as it lets go of another.
     """
     graph = cell.stored
-    # a stabiliser, which starts at -inf, is the scale of a memory and not one itself
-    scales = {state.name for state in graph.states if math.isinf(state.initial)}
-    factors = {state: node for state, node in kept(graph).items() if state not in scales}
+    factors = kept(graph)
     if not factors:
         raise OptionError(
             f"{cell.name} keeps no state by a factor of its last value: there is no gate whose "
@@ -83,7 +80,7 @@ def _keeping(probe: _Probe, state: str, factor: Node, signs: dict[str, int]) -> 
     raising = {key: sign for key, sign in signs.items() if sign > 0}
     keep = probe.without_doubles(factor, raising or signs)
     write: dict[str, int] = {}
-    for gate in probe.gates(written(probe.graph, state)):
+    for gate in probe.gates(written(probe.graph, state).values()):
         # as a ratio, so that a scale common to both, as a stabiliser's, drops out
         ratio = Node("div", (gate, factor), factor.shape)
         signs = {k: s for k, s in probe.signs(ratio, 2).items() if k not in (*keep, *write)}
@@ -150,7 +147,7 @@ class _Probe:
             found[key] = 0 if any(as_one(key, other) for other in found) else sign
         return found
 
-    def gates(self, terms: list[Node]) -> list[Node]:
+    def gates(self, terms: Iterable[Node]) -> list[Node]:
         """The factors of some terms that let something through when all weights are 0."""
         found: list[Node] = []
         waiting = list(terms)

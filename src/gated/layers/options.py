@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from gated.cells import nearest
 from gated.equations import Cell
 from gated.errors import OptionError
+from gated.layers.arguments import CALL, STEP
 
 
 class OptionTypeError(OptionError, TypeError):
@@ -60,13 +62,13 @@ def check_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
     return dtype
 
 
-def check_sizes(cell: Cell, sizes: Mapping[str, Any]) -> dict[str, int]:
-    """The values of a cell's own letters: each given, none too many."""
+def check_sizes(cell: Cell, sizes: Mapping[str, Any], layer: type) -> dict[str, int]:
+    """The values of a cell's own letters: each given, none too many, no option of the layer."""
     letters = [letter for letter in cell.graph.letters if letter not in ("D", "H")]
     for letter in sorted({*letters} ^ {*sizes}):
         if letter not in letters and len(letter) > 1:
             raise OptionError(
-                f"there is no option {letter}{nearest(letter, [*_OPTIONS, *letters])}"
+                f"there is no option {letter}{nearest(letter, [*_names(layer), *letters])}"
             )
         problem = "is missing" if letter in letters else "means nothing"
         raise OptionError(
@@ -76,8 +78,18 @@ def check_sizes(cell: Cell, sizes: Mapping[str, Any]) -> dict[str, int]:
     return {letter: check_size(letter, sizes[letter]) for letter in letters}
 
 
+def _names(layer: type) -> list[str]:
+    """The names of the arguments that a layer is built with, those it passes on among them."""
+    classes = [cls for cls in layer.__mro__ if issubclass(cls, torch.nn.Module)]
+    known = [p for cls in classes for p in inspect.signature(cls).parameters.values()]
+    return list(dict.fromkeys(p.name for p in known if p.kind in _NAMED))
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
 # the names that a call of a layer uses for itself
-_TAKEN = ("x", "hx", "lengths", "resets", "truncate", "trace")
+_TAKEN = ("x", *CALL, *STEP)
 
 
 def check_callable(cell: Cell) -> None:
@@ -114,16 +126,11 @@ def check_projection(proj_size: int, hidden_size: int, sizes: Mapping[str, int])
         raise OptionError(f"proj_size={proj_size} and P={sizes['P']} say the same: give one")
 
 
-# what a layer's options are by default, and with it their names
+# the options of a layer that are shown where they differ from these
 _DEFAULTS: dict[str, object] = {
     "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
     "maps": None, "merge": "concat", "residual": False, "forget_bias": None, "engine": "auto",
 }  # fmt: skip
-
-
-_OPTIONS = (
-    "cell", "input_size", "hidden_size", "device", "dtype", "proj_size", "init", *_DEFAULTS,
-)  # fmt: skip
 
 
 def shown(layer: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated import engines
 from gated.cells import cell as find_cell
-from gated.engines import Choice, Job, Result
+from gated.engines import Choice, Job
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.graph import length
@@ -20,10 +21,11 @@ from gated.equations.layout import layout
 from gated.equations.maps import Maps, mapped
 from gated.equations.projection import projected
 from gated.errors import OptionError
-from gated.layers import arguments, noise, options, stack
+from gated.layers import arguments, options, stack
 from gated.layers.arrangement import Arrangement
 from gated.layers.chunks import in_chunks
 from gated.layers.initialize import Init, as_init, start
+from gated.layers.noise import Draws
 from gated.layers.signature import Signature, States
 from gated.layers.trace import Trace
 
@@ -51,7 +53,8 @@ class Recurrent(nn.Module):
             `gated.Convolution(3)`, or a dictionary of such, {"U": "diagonal"}. A convolution is for
             all matrices, the others are for the recurrent ones.
         merge: how the outputs of two directions become one: "concat", "sum", "mean" or "mul".
-        residual: whether every layer but the first adds what it reads to its output.
+        residual: whether every layer but the first adds the output of the one below to its own;
+            `dropout` is for what the layer reads, not for what is added.
         proj_size: if above 0, h is projected to this size, as in `torch.nn.LSTM` (Sak 2014).
         init: how parameters start: "uniform", "orthogonal", "irnn" or `gated.Chrono(max_steps)`.
         forget_bias: the bias of the gate that keeps the memory, both of PyTorch's summed; drawn as
@@ -119,7 +122,7 @@ class Recurrent(nn.Module):
         self.maps = maps
         if maps is not None:
             self.cell = mapped(self.cell, maps)
-        self.sizes = options.check_sizes(self.cell, sizes)
+        self.sizes = options.check_sizes(self.cell, sizes, type(self))
         self._check_stack()
         options.check_callable(self.cell)
         self._register(device, options.check_dtype(dtype))
@@ -212,8 +215,9 @@ class Recurrent(nn.Module):
                 be it NaN. Rows end with the state after their last step; the output there is 0.
             resets: booleans (T, B), or (B, T) if `batch_first`: where true, that row starts anew
                 from the cell's initial values before that step, as at the start of an episode.
-            truncate: let gradients flow back over at most this many steps: the states are detached
-                at every multiple of it (truncated backpropagation through time).
+            truncate: let gradients flow back over at most this many steps: within the sequence, the
+                states are detached at every multiple of it (truncated backpropagation through
+                time). As ever, detach the states that you carry on to a next call.
             trace: whether to return every gate and state.
             inputs: the cell's further inputs by name, with axes as `x`.
 
@@ -226,11 +230,32 @@ class Recurrent(nn.Module):
             OptionError: `truncate` for a layer or an input that cannot be cut.
             EngineError: the engine asked for by name cannot do this.
         """
-        if truncate is not None:
-            self._prepare(x, hx, lengths, resets, trace, inputs)  # checks them whole
-            return in_chunks(self, truncate, x, hx, lengths, resets, trace, inputs)
-        job, arranged, initial = self._prepare(x, hx, lengths, resets, trace, inputs)
-        output, final, traced = self._run(job)
+        if truncate is None:
+            return self._call(x, hx, lengths, resets, trace, inputs)
+        options.check_size("truncate", truncate)
+        if self.bidirectional or isinstance(x, PackedSequence):
+            raise OptionError(
+                f"truncate={truncate} cuts the sequence from its start to its end: it needs "
+                f"bidirectional=False, and a padded tensor with lengths= for a PackedSequence"
+            )
+        values, arranged, batch = self._takes.enter(x, lengths, resets, inputs, self._weights()[0])
+        self._takes.initial(hx, batch, arranged, values[self._takes.first])  # checks the whole
+        run, axis = partial(self._call, draws=self._draws()), self.time_axis(x)
+        return in_chunks(run, truncate, axis, x, hx, lengths, resets, trace, inputs)
+
+    def _call(
+        self,
+        x: Tensor | PackedSequence,
+        hx: States | None,
+        lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
+        trace: bool,
+        inputs: Mapping[str, Tensor],
+        draws: Draws | None = None,
+    ) -> Any:
+        """A call on a whole sequence, or on a chunk of it, whose `draws` are those of the whole."""
+        job, arranged, initial = self._job(x, hx, lengths, resets, trace, inputs, draws)
+        output, final, traced = stack.run(job, self.engine, self.merge, self.residual)
         shown, states = arranged.leave_output(output), arranged.leave_states(final, initial)
         if not trace:
             return shown, states
@@ -239,8 +264,42 @@ class Recurrent(nn.Module):
         ]
         return shown, states, Trace(layers)
 
-    def _run(self, job: Job) -> Result:
-        return stack.run(job, self.engine, self.merge, self.residual)
+    def _job(
+        self,
+        x: Tensor | PackedSequence,
+        hx: States | None,
+        lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
+        trace: bool,
+        inputs: Mapping[str, Tensor],
+        draws: Draws | None = None,
+    ) -> tuple[Job, Arrangement, tuple[Tensor, ...]]:
+        """The checked job, how its tensors are laid out, and the initial states of all rows."""
+        takes, cell, weights = self._takes, self.cell, self._weights()
+        values, arranged, batch = takes.enter(x, lengths, resets, inputs, weights[0])
+        sequence, ragged = values[takes.first], arranged.ragged
+        initial = takes.initial(hx, batch, arranged, sequence)
+        cast = arguments.autocast_type(sequence)
+        if cast is not None:
+            values = {name: value.to(cast) for name, value in values.items()}
+            weights = [weight.to(cast) for weight in weights]
+            initial = tuple(state.to(cast) for state in initial)
+        own: Sequence[Mapping[str, Tensor]] = ()
+        if self.training and cell.noise:
+            draws = draws or self._draws()
+            cell, own = cell.training, draws.inputs(values[takes.first], ragged)
+            weights = draws.weights(weights)
+        job = Job(
+            cell, self._layout, self._letters, self.num_layers, takes.directions, weights, values,
+            initial if ragged is None else ragged.sort(initial),
+            None if ragged is None else ragged.batch_sizes,
+            self.dropout, self.training, trace, own,
+        )  # fmt: skip
+        return job, arranged, initial
+
+    def _draws(self) -> Draws:
+        """What a call draws for regularisers."""
+        return Draws(self.cell.noise, self._layout, self._places)
 
     def step(
         self,
@@ -270,11 +329,14 @@ class Recurrent(nn.Module):
                 "step() cannot run a bidirectional layer: its second direction starts at the end "
                 "of the sequence, which a stream does not have; use bidirectional=False"
             )
-        arguments.check_step({"x": x, **inputs}, self.cell.name, self._takes.extent)
+        name, first, extent = self.cell.name, self._takes.first, self._takes.extent
+        arguments.check_names(inputs, self._takes.others, first, name, arguments.STEP)
+        arguments.check_step(first, x, inputs, name, extent)
         axis = self.time_axis(x, within=1)
         values = {name: value.unsqueeze(axis) for name, value in inputs.items()}
         if resets is not None:
-            values["resets"] = resets.unsqueeze(axis)
+            rows = tuple(x.shape[: x.dim() - extent - 1])
+            values["resets"] = arguments.as_resets(resets, rows, name).unsqueeze(axis)
         output, state = self(x.unsqueeze(axis), state, **values)
         return output.squeeze(axis), state
 
@@ -300,42 +362,10 @@ class Recurrent(nn.Module):
             >>> gated.LSTM(3, 4).choice(torch.randn(5, 2, 3), trace=True).engine
             'reference'
         """
-        job, _, _ = self._prepare(x, hx, lengths, resets, trace, inputs)
+        # noise is drawn, but a question leaves the random numbers where they were
+        with torch.random.fork_rng([x.data.device] if x.is_cuda else []):
+            job, _, _ = self._job(x, hx, lengths, resets, trace, inputs)
         return engines.choose(job, self.engine)
-
-    def _prepare(
-        self,
-        x: Tensor | PackedSequence,
-        hx: States | None,
-        lengths: Tensor | Sequence[int] | None,
-        resets: Tensor | None,
-        trace: bool,
-        inputs: Mapping[str, Tensor],
-    ) -> tuple[Job, Arrangement, tuple[Tensor, ...]]:
-        """The checked job, how its tensors are laid out, and the initial states of all rows."""
-        weights = self._weights()
-        values, arranged, batch = self._takes.enter(x, lengths, resets, inputs, weights[0])
-        sequence = values[self._takes.first]
-        initial = self._takes.initial(hx, batch, arranged, sequence)
-        cast = arguments.autocast_type(sequence)
-        if cast is not None:
-            values = {name: value.to(cast) for name, value in values.items()}
-            weights = [weight.to(cast) for weight in weights]
-            initial = tuple(state.to(cast) for state in initial)
-        cell, own = self.cell, []
-        if self.training and cell.noise:
-            own = noise.draw(cell.noise, self._places, values[self._takes.first], arranged.ragged)
-            weights = noise.hit_weights(cell.noise, self._layout, weights)
-            cell = cell.training
-        job = Job(
-            cell, self._layout, self._letters, self.num_layers,
-            2 if self.bidirectional else 1,
-            weights, values, arranged.sort(initial),
-            None if arranged.ragged is None else arranged.ragged.batch_sizes,
-            self.dropout, self.training, trace,
-            own if own and own[0] else (),
-        )  # fmt: skip
-        return job, arranged, initial
 
     def _weights(self) -> list[Tensor]:
         """The parameters in the order of their names."""

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gated.equations.facts import extent
 from gated.equations.graph import Graph, length
 from gated.layers import arguments
-from gated.layers.arrangement import Arrangement
+from gated.layers.arrangement import PLAIN, Arrangement
 from gated.layers.ragged import Episodes, Ragged
 
 States = Tensor | tuple[Tensor, ...]
@@ -69,6 +69,21 @@ class Signature:
         return next(iter(self.inputs))
 
     @cached_property
+    def width(self) -> int:
+        """The units of the sequence."""
+        return self.inputs[self.first]
+
+    @cached_property
+    def others(self) -> list[str]:
+        """The names of the further inputs."""
+        return list(self.inputs)[1:]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the states."""
+        return list(self.states)
+
+    @cached_property
     def start(self) -> tuple[int, float] | None:
         """Units and initial value of all states, if they are alike: one tensor is all of them."""
         starts = {*zip(self.states.values(), self.values, strict=True)}
@@ -88,15 +103,21 @@ class Signature:
             values = arguments.check_packed(x, given, self.inputs, like, self.cell, self.extent)
             packed = Ragged.from_packed(x)
             return values, Arrangement(x, True, False, (), packed), packed.batch
-        values = arguments.check_inputs(x, inputs, self.inputs, like, self.cell, self.extent)
-        batched = x.dim() - self.extent == 3
-        image = tuple(x.shape[x.dim() - self.extent :]) if self.extent else ()
-        steps, batch = x.shape[:2] if batched else (len(x), 1)
+        arguments.check_sequence(self.first, x, self.width, like, self.cell, self.extent)
+        values = {self.first: x}
+        if inputs or len(self.inputs) > 1:
+            arguments.check_others(x, inputs, self.inputs, like, self.cell, self.extent)
+            values |= inputs
+        shape, lead = x.shape, x.dim() - self.extent
+        batched, image = lead == 3, tuple(shape[lead:]) if self.extent else ()
+        steps, batch = shape[0], shape[1] if batched else 1
         if batched and self.batch_first:
             steps, batch = batch, steps
         ragged = None
         if lengths is not None or resets is not None:
             ragged = self._rows(x, lengths, resets, batched, steps, batch)
+        elif batched and not self.batch_first and not image:
+            return values, PLAIN, batch
         arranged = Arrangement(None, batched, self.batch_first, image, ragged)
         return arranged.enter(values), arranged, batch
 
@@ -135,9 +156,9 @@ class Signature:
             lead = (rows, batch, *arranged.extent)
             sizes = zip(self.states.values(), self.values, strict=True)
             return tuple(like.new_full((*lead, size), value) for size, value in sizes)
-        states = arguments.as_states(hx, list(self.states), self.cell)
+        states = arguments.as_states(hx, self.names, self.cell)
+        lead = (rows, batch) if arranged.batched else (rows,)
         for value, (name, size) in zip(states, self.states.items(), strict=True):
-            shape = (rows, batch, size) if arranged.batched else (rows, size)
-            shape = (*shape, *arranged.extent) if arranged.extent else shape
-            arguments.check_state(name, value, shape, like, self.cell)
+            shape = (*lead, size, *arranged.extent)
+            arguments.check_state(name, value, shape, like, self.cell, self.extent)
         return arranged.enter_states(states)
