@@ -1,48 +1,118 @@
-"""Compiling generated C++, once for each source, compiler and machine."""
+"""From the text of a kernel to a loaded library: its digest, the cache, the compiler."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import shutil
-import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from gated.engines.cpu import cache, threads
+from gated.engines.cpu.toolchain import Compiler, compile_file, flags, search
+from gated.engines.cpu.machine import InstructionSet, instruction_set
 from gated.errors import EngineError
 
-_FLAGS = (
-    "-O3", "-std=c++17", "-march=native", "-fopenmp", "-shared", "-fPIC",
-    "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
-)  # fmt: skip
+# raised when what the engine passes to a kernel changes
+_ABI = 1
 
 
-@lru_cache(maxsize=1)
+def unavailable() -> str | None:
+    """Why no kernel can be compiled here, None if kernels can be."""
+    found = search()
+    return found if isinstance(found, str) else None
+
+
 def compiler() -> str | None:
-    """The path of a C++ compiler, None if there is none."""
-    return shutil.which(os.environ.get("CXX", "")) or shutil.which("g++") or shutil.which("clang++")
+    """The path of the C++ compiler, None if there is none."""
+    found = search()
+    return None if isinstance(found, str) else found.command[0]
 
 
 @lru_cache(maxsize=512)
 def library(text: str) -> ctypes.CDLL:
-    """The source, compiled and loaded."""
-    folder = Path(tempfile.gettempdir()) / f"gated-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    digest = hashlib.sha256("\0".join([text, *_FLAGS]).encode()).hexdigest()[:32]
-    target = folder / f"{digest}.so"
-    if not target.exists():
-        source = folder / f"{digest}.cpp"
-        source.write_text(text, "utf-8")
-        temporary = folder / f"{digest}.{os.getpid()}.so"
-        found = compiler()
-        assert found is not None, "supports() was asked first"
-        run = subprocess.run(
-            [found, *_FLAGS, "-o", str(temporary), str(source)], capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        if run.returncode:
-            raise EngineError(f"the compiler refused a kernel: {run.stderr[:500]}")
-        os.replace(temporary, target)
+    """The source, compiled at most once for this compiler and kind of machine, and loaded.
+
+    EngineError if there is no compiler or if it fails. A cache that cannot be used costs one
+    warning and the time to compile.
+    """
+    found = search()
+    if isinstance(found, str):
+        raise EngineError(found)
+    machine = instruction_set()
+    key = digest(text, found, machine)
+    try:
+        loaded = _load(text, cache.folder(), key, found, machine)
+    except OSError as fault:
+        cache.warn_once(
+            "cache",
+            f"kernels are compiled anew in each process, since their cache cannot be used: {fault}."
+            " Let GATED_CACHE name a folder that only you can write to",
+        )
+        loaded = _load_privately(text, key, found, machine)
+    _check_runtime(loaded)
+    return loaded
+
+
+def digest(text: str, compiler: Compiler, machine: InstructionSet) -> str:
+    """The name of what the compiler makes of a source for a kind of machine."""
+    runtime = threads.torch_runtime()
+    # not the runtime's folder, which differs between environments that can share a cache
+    options = flags(machine, runtime and Path(runtime).name)
+    parts = [str(_ABI), machine.name, compiler.identity, *options, text]
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little") + part.encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()[:40]
+
+
+def _load(
+    text: str, home: Path, key: str, compiler: Compiler, machine: InstructionSet
+) -> ctypes.CDLL:
+    target = home / f"{key}.so"
+    if not cache.valid(target):
+        with cache.locked(home, key):
+            if not cache.valid(target):
+                _build(text, target, compiler, machine)
     return ctypes.CDLL(str(target))
+
+
+def _build(text: str, target: Path, compiler: Compiler, machine: InstructionSet) -> None:
+    source = target.with_suffix(".cpp")
+    with cache.working(target.parent) as work:
+        (work / source.name).write_text(text, "utf-8")
+        (work / source.name).replace(source)
+        made = work / target.name
+        compile_file(compiler, flags(machine, threads.torch_runtime()), source, made)
+        cache.publish(made, target)
+
+
+def _load_privately(
+    text: str, key: str, compiler: Compiler, machine: InstructionSet
+) -> ctypes.CDLL:
+    """Compiled for this process alone; a library that is loaded needs its file no more."""
+    home: Path | None = None
+    try:
+        home = Path(tempfile.mkdtemp(prefix="gated-"))
+        loaded = _load(text, home, key, compiler, machine)
+    except OSError as fault:
+        if home:
+            shutil.rmtree(home, ignore_errors=True)
+        raise EngineError(
+            f"there is no folder to compile a kernel in: {fault}. Let TMPDIR or GATED_CACHE name"
+            " one that is yours, with space, on a file system not mounted noexec"
+        ) from fault
+    shutil.rmtree(home, ignore_errors=True)  # not if the compiler failed: the source is there
+    return loaded
+
+
+def _check_runtime(loaded: ctypes.CDLL) -> None:
+    """Warn of a second OpenMP runtime: both would keep threads, and numbers set for one."""
+    ours, theirs = threads.runtime(loaded), threads.torch_runtime()
+    if ours is not None and theirs is not None and not Path(ours).samefile(theirs):
+        cache.warn_once(
+            "openmp",
+            f"kernels run on another OpenMP runtime ({ours}) than PyTorch ({theirs}): both keep"
+            " threads of their own. Let CXX name g++",
+        )
