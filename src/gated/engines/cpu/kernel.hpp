@@ -54,7 +54,11 @@ static inline float tanh_(float x) {
     return a < 0.625f ? near : (x < 0 ? -far : far);
 }
 
-static inline float sigmoid_(float x) { return 1.0f / (1.0f + exp_(-x)); }
+// by e^-|x|, which never overflows: the negative tail reaches the denormals
+static inline float sigmoid_(float x) {
+    const float e = exp_(x < 0 ? x : -x);
+    return (x < 0 ? e : 1.0f) / (1.0f + e);
+}
 
 static inline double exp_(double x) { return std::exp(x); }
 static inline double tanh_(double x) { return std::tanh(x); }
