@@ -27,15 +27,17 @@ static inline float exp_(float x) {
     x = x < -104.0f ? -104.0f : x;
     const float shifted = x * 1.44269504088896341f + 12582912.0f;
     const float n = shifted - 12582912.0f;
-    float r = x - n * 0.693145751953125f;
-    r = r - n * 1.428606765330187045e-06f;
+    // ln 2 in two parts; what rounding loses of the remainder is kept
+    const float high = x - n * 0.693145751953125f, low = n * 1.428606765330187045e-06f;
+    const float r = high - low, lost = (high - r) - low;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    const float one = 1.0f + r;
+    p = one + (p * (r * r) + (lost + (r - (one - 1.0f))));
     const int32_t k = float_to_bits(shifted) - 0x4B400000;
     const int32_t half = k >> 1;
     return p * bits_to_float((half + 127) << 23) * bits_to_float((k - half + 127) << 23);
@@ -54,10 +56,13 @@ static inline float tanh_(float x) {
     return a < 0.625f ? near : (x < 0 ? -far : far);
 }
 
-// by e^-|x|, which never overflows: the negative tail reaches the denormals
+// By e^-|x|, which never overflows: the negative tail reaches the denormals. One step of refinement
+// takes out what the sum and the division round.
 static inline float sigmoid_(float x) {
-    const float e = exp_(x < 0 ? x : -x);
-    return (x < 0 ? e : 1.0f) / (1.0f + e);
+    const float e = exp_(x < 0 ? x : -x), above = x < 0 ? e : 1.0f;
+    const float below = 1.0f + e, lost = e - (below - 1.0f), inverse = 1.0f / below;
+    const float share = above * inverse;
+    return share + (above - share * below - share * lost) * inverse;
 }
 
 static inline double exp_(double x) { return std::exp(x); }
