@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from gated.engines.cpu import cache, threads
-from gated.engines.cpu.toolchain import Compiler, compile_file, flags, search
 from gated.engines.cpu.machine import InstructionSet, instruction_set
+from gated.engines.cpu.toolchain import Compiler, compile_file, flags, search
 from gated.errors import EngineError
 
 # raised when what the engine passes to a kernel changes
