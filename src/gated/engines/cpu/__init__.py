@@ -31,6 +31,8 @@ _apply: Callable[..., Any] = Loop.apply
 
 def supports(job: Job) -> str | None:
     """None if a kernel can be generated for the job, else what stands in the way."""
+    if torch.compiler.is_compiling():
+        return "torch.compile and torch.export cannot look into its kernels"
     sequence = job.sequence
     if sequence.device.type != "cpu":
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
