@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from gated.engines.cpu import build, cache
 
 Child = Callable[..., str]
 
@@ -90,6 +95,25 @@ def test_a_killed_builder_keeps_nobody_waiting(
     )
     assert child(MANY, ANSWER, "16", str(tmp_path / "first")).strip() == "{42}"
     assert compiled(tmp_path) == 2
+
+
+def test_a_stopped_builder_is_not_waited_for_for_ever(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_WAIT", 0.1)
+    kernels.mkdir(parents=True, mode=0o700)
+    with ExitStack() as held:
+        for number in range(256):
+            held.enter_context(cache.locked(kernels, f"{number:02x}"))
+        assert build.library(ANSWER).answer() == 42
+
+
+def test_a_file_system_without_locks(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert build.library(ANSWER).answer() == 42
 
 
 # -- 34

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import tempfile
 from functools import lru_cache
@@ -110,7 +111,7 @@ def _load_privately(
 def _check_runtime(loaded: ctypes.CDLL) -> None:
     """Warn of a second OpenMP runtime: both would keep threads, and numbers set for one."""
     ours, theirs = threads.runtime(loaded), threads.torch_runtime()
-    if ours is not None and theirs is not None and not Path(ours).samefile(theirs):
+    if ours and theirs and os.path.realpath(ours) != os.path.realpath(theirs):
         cache.warn_once(
             "openmp",
             f"kernels run on another OpenMP runtime ({ours}) than PyTorch ({theirs}): both keep"
