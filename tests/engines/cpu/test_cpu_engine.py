@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import gated
-from gated.engines.cpu.build import compiler
+from gated.engines.cpu.build import unavailable
 from gated.errors import EngineError
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+pytestmark = pytest.mark.skipif(unavailable() is not None, reason="needs a C++ compiler")
 D, H, P, T, B = 5, 6, 4, 7, 5
 RAGGED = [7, 0, 3, 5, 1]
 # what each number type allows between two orders of summation

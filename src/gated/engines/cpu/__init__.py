@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gated.engines import reference
-from gated.engines.cpu.build import compiler
+from gated.engines.cpu.build import unavailable
 from gated.engines.cpu.operation import Compiled, Loop
 from gated.engines.cpu.rows import Rows
 from gated.engines.job import Job, Result
@@ -38,8 +38,9 @@ def supports(job: Job) -> str | None:
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
     if sequence.dtype not in _REALS:
         return f"the CPU engine computes in float32 and float64, not in {sequence.dtype}"
-    if compiler() is None:
-        return "there is no C++ compiler"
+    missing = unavailable()
+    if missing is not None:
+        return missing
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
     if job.trace:

@@ -25,12 +25,6 @@ def unavailable() -> str | None:
     return found if isinstance(found, str) else None
 
 
-def compiler() -> str | None:
-    """The path of the C++ compiler, None if there is none."""
-    found = search()
-    return None if isinstance(found, str) else found.command[0]
-
-
 @lru_cache(maxsize=512)
 def library(text: str) -> ctypes.CDLL:
     """The source, compiled at most once for this compiler and kind of machine, and loaded.

@@ -13,6 +13,7 @@ from gated.engines import reference
 from gated.engines.cpu.build import library
 from gated.engines.cpu.generate import Source, generate
 from gated.engines.cpu.rows import Rows
+from gated.engines.cpu.threads import threads
 from gated.engines.cpu.writer import Kernel
 from gated.equations.graph import Graph, length
 from gated.equations.loop import Backward, Forward, backward, forward
@@ -43,7 +44,7 @@ class Compiled:
         function(
             pointers, letters, ctypes.c_long(len(rows.sizes)), ctypes.c_long(rows.batch),
             ctypes.c_void_p(rows.sizes.data_ptr()), ctypes.c_void_p(rows.offsets.data_ptr()),
-            ctypes.c_int(rows.reverse), ctypes.c_int(torch.get_num_threads()),
+            ctypes.c_int(rows.reverse), ctypes.c_int(threads()),
         )  # fmt: skip
 
 

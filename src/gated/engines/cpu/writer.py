@@ -103,7 +103,8 @@ class Writer:
         if isinstance(size, int):
             return str(size)
         letter, _, parts = size.partition("/")
-        return f"({letter}/{parts})" if parts else letter
+        name = f"size_{letter}"  # a prefix, as for every name that is not ours
+        return f"({name}/{parts})" if parts else name
 
     # -- stages
 
@@ -285,10 +286,11 @@ class Writer:
         members += [f"Packed<real> {name};" for name in self.packed.values()]
         load = [f"w.{a.name} = static_cast<real*>(arrays[{k}]);" for k, a in enumerate(self.arrays)]
         letters = [
-            f"const index_t {x} = sizes[{k}]; (void){x};" for k, x in enumerate(self.letters)
+            f"const index_t {x} = sizes[{k}]; (void){x};"
+            for k, x in enumerate(map(self.size, self.letters))
         ]
         scratch = {f"s_{self.names.of(n)}": self.size(size) for n, size in self.scratch.items()}
-        sizes = "".join(f", {x}" for x in self.letters)
+        sizes = "".join(f", {self.size(x)}" for x in self.letters)
         backward = "true" if parts.backward else "false"
         return "\n".join([
             f'extern "C" void {self.function}(void** arrays, const int64_t* sizes, index_t steps,',
@@ -304,7 +306,7 @@ class Writer:
                 "struct Worker {",
                 *indented([
                     "const Shared& w; const Rows& rows;",
-                    *(f"const index_t {x};" for x in self.letters),
+                    *(f"const index_t {self.size(x)};" for x in self.letters),
                     "const int me;",
                     *(f"Buffer<real> {name};" for name in scratch),
                     "void step(index_t t, index_t first, index_t count) {",
