@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -29,6 +30,7 @@ napoleon_custom_sections = [("Optional class attributes", "params_style")]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+smartquotes = False  # "lstm" is Python
 default_role = "code"  # docstrings write `layer(x)` as a terminal shows it
 
 html_theme = "furo"
@@ -59,6 +61,14 @@ def write_catalogue(app: Sphinx) -> None:
             page.write_text(text, "utf-8")
 
 
+def letters_alone(
+    app: Sphinx, what: str, name: str, _: object, __: object, lines: list[str]
+) -> None:
+    """Keep `input_size: D.` from being taken for the beginning of a list, A. B. C. D."""
+    lines[:] = [re.sub(r"(^ +\w+: [A-Z])\.$", r"\1", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", write_catalogue)
+    app.connect("autodoc-process-docstring", letters_alone, priority=400)  # before napoleon
