@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 import pytest
 
 import gated
-from gated.equations.maps import Convolution, mapped
+from gated.equations.maps import Convolution, Heads, mapped
 from gated.errors import OptionError
 from gated.inspect.flowchart import svg
 
@@ -70,12 +70,20 @@ def between(a: Point, b: Point) -> list[Point]:
     ]
 
 
+MAPPED = {
+    f"{name}, {which}": mapped(gated.cell(name), which)
+    for name in ("lstm", "gru", "slstm", "gru-d", "fgr")
+    for which in ("diagonal", Heads(2))
+}
+
+
 @pytest.fixture(scope="module")
 def charts() -> dict[str, Drawn]:
-    return {name: drawn(svg(gated.cell(name))) for name in NAMES}
+    cells = {**{name: gated.cell(name) for name in NAMES}, **MAPPED}
+    return {name: drawn(svg(cell)) for name, cell in cells.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MAPPED])
 def test_no_box_lies_on_another_or_outside(charts, name):
     chart = charts[name]
     for (_, a), (_, b) in combinations(chart.boxes.items(), 2):
@@ -88,7 +96,7 @@ def test_no_box_lies_on_another_or_outside(charts, name):
         assert box[3] <= bottom
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MAPPED])
 def test_no_line_runs_through_a_box_that_it_does_not_belong_to(charts, name):
     chart = charts[name]
     for line, path in chart.lines:
@@ -98,7 +106,7 @@ def test_no_line_runs_through_a_box_that_it_does_not_belong_to(charts, name):
             assert not any(inside(box, p, 1.0) for box in others for p in between(a, b))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MAPPED])
 def test_every_line_touches_both_its_ends(charts, name):
     chart = charts[name]
     for line, path in chart.lines:
