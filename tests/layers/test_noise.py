@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import gated
-from gated.equations import Cell, U, W
+from gated.equations import Cell, U, V, W, tanh
 
 T, B, D, H = 6, 5, 4, 16
 LENGTHS = [6, 0, 4, 1, 6]
@@ -240,6 +240,21 @@ def test_dropconnect_drops_recurrent_weights_alone():
     gradients = torch.autograd.grad(output.pow(2).sum(), list(layer.parameters()))
     for (name, _), gradient in zip(layer.named_parameters(), gradients, strict=True):
         assert "weight_hh" in name or gradient.ne(0).all(), name
+
+
+def test_dropconnect_leaves_what_is_stored_beside_recurrent_weights():
+    class Beside(Cell):
+        def step(self, x, h):
+            e = tanh(V @ x)
+            h = tanh(U.e @ e + U.h @ h)
+            return h
+
+    layer = gated.Recurrent(gated.dropconnect(Beside, 0.4), D, H)
+    output, _ = layer(torch.randn(T, B, D))
+    (gradient,) = torch.autograd.grad(output.pow(2).sum(), layer.weight_hh_l0)
+    seen, kept = gradient.chunk(2)
+    assert (seen != 0).all()
+    assert_rate(kept == 0, 0.4)
 
 
 @pytest.mark.parametrize("maps", [gated.Heads(2), gated.Convolution(3)], ids=["heads", "conv"])

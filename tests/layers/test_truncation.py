@@ -36,17 +36,22 @@ def detached(state):
 
 
 def by_hand(layer, steps, inputs, state, lengths=None, resets=None):
-    """Chunks run one by one, each from the detached states of the one before."""
-    outputs = []
-    for start in range(0, T, steps):
-        part = each(lambda v, a=start: v[a : a + steps], inputs)
-        size = len(part["x"])
-        left = None if lengths is None else [min(max(n - start, 0), size) for n in lengths]
-        anew = None if resets is None else resets[start : start + steps]
-        output, state = layer(**part, hx=state, lengths=left, resets=anew)
-        outputs.append(output)
-        last, state = state, detached(state)
-    return torch.cat(outputs), last
+    """Row by row, chunks run one by one, each from the detached states of the one before."""
+    outputs, finals = [], []
+    for row, length in enumerate(lengths or [T] * B):
+        own = each(lambda v, k=row: v[:, k : k + 1], inputs)
+        last, output = as_hx([s[:, row : row + 1] for s in as_states(state)]), []
+        for start in range(0, length, steps):
+            stop = min(start + steps, length)
+            part = each(lambda v, a=start, z=stop: v[a:z], own)
+            anew = None if resets is None else resets[start:stop, row : row + 1]
+            before = detached(last) if start else last
+            result, last = layer(**part, hx=before, resets=anew)
+            output.append(result)
+        size = as_states(state)[0].shape[-1]
+        outputs.append(torch.cat([*output, inputs["x"].new_zeros(T - length, 1, size)]))
+        finals.append(as_states(last))
+    return torch.cat(outputs, 1), as_hx([torch.cat(rows, 1) for rows in zip(*finals, strict=True)])
 
 
 @some_cells
@@ -98,6 +103,17 @@ def test_a_loss_on_the_final_states_reaches_the_last_chunk(steps, first):
     (gradient,) = torch.autograd.grad(h.sum() + c.sum(), x)
     assert not gradient[:first].any()
     assert (gradient[first:] != 0).any(-1).all()
+
+
+def test_a_loss_on_the_final_states_reaches_the_chunk_in_which_each_row_ends():
+    layer = gated.LSTM(D, H)
+    x = torch.randn(T, B, D, requires_grad=True)
+    start = [torch.randn(1, B, H, requires_grad=True) for _ in range(2)]
+    _, (h, c) = layer(x, tuple(start), truncate=3, lengths=LENGTHS)
+    gradient, of_start = torch.autograd.grad(h.sum() + c.sum(), [x, start[1]])
+    reached = [[int(t) for t in (row != 0).any(-1).nonzero()] for row in gradient.unbind(1)]
+    assert reached == [[6], [3, 4], [], [0, 1, 2]]
+    assert torch.equal(of_start[0, 2], torch.ones(H))
 
 
 def test_an_initial_state_that_is_learnt_gets_the_gradient_of_the_first_chunk():
