@@ -492,6 +492,19 @@ def test_a_wrong_option_gets_the_nearest_right_one():
         gated.ConvLSTM(D, H, peepholes=True)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"maps": "diagonal"}, r"its own maps: for another use gated.Recurrent\(cell, 2, 3, maps="),
+        ({"cell": "gru"}, "its own cell: for another use gated.Recurrent"),
+        ({"peephole": 1}, "peephole is 1 .*expected True or False"),
+    ],
+)
+def test_what_it_is_by_name_cannot_be_given(options, says):
+    with pytest.raises(OptionError, match=says):
+        gated.ConvLSTM(D, H, 3, **options)
+
+
 def test_a_state_is_taken_back_as_it_was_returned():
     layer, x = gated.ConvLSTM(D, H, num_layers=2), torch.randn(T, B, D, 4, 5)
     whole, final = layer(x)
