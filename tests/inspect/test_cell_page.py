@@ -124,6 +124,29 @@ def test_the_example_runs(pages, name, capsys):
     assert "tensor(" in capsys.readouterr().out
 
 
+def test_gru_d_is_shown_with_a_true_mask_and_the_time_since_each_feature_was_observed(pages):
+    names: dict[str, object] = {"print": lambda shown: None}
+    exec(compile(pages["gru-d"].example, "example of gru-d", "exec"), names)
+    x, mask, delta, times = (names[key] for key in ("x", "mask", "delta", "times"))
+    assert x.isnan().any()
+    assert torch.equal(mask == 0, x.isnan())
+    assert torch.equal(mask == 1, ~x.isnan())
+    assert names["output"].isfinite().all()
+    for row, step, feature in torch.cartesian_prod(*map(torch.arange, x.shape)):
+        # from the beginning where it has not been observed before
+        seen = [t for t in range(int(step)) if t == 0 or not x[row, t, feature].isnan()]
+        since = times[row, step] - times[row, seen[-1]] if seen else torch.tensor(0.0)
+        torch.testing.assert_close(delta[row, step, feature], since, atol=1e-5, rtol=0)
+
+
+def test_t_lstm_is_shown_with_the_time_since_the_last_step(pages):
+    names: dict[str, object] = {"print": lambda shown: None}
+    exec(compile(pages["t-lstm"].example, "example of t-lstm", "exec"), names)
+    delta, times = names["delta"], names["times"]
+    torch.testing.assert_close(delta[:, 0, 0], torch.zeros(2))
+    torch.testing.assert_close(delta[:, 1:, 0], times[:, 1:] - times[:, :-1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_documentations_page_holds_todays_equations_and_chart(pages, name):
     page = catalogue()[f"{name}.md"] if name == "lstm" else as_markdown(pages[name])
