@@ -440,13 +440,13 @@ def test_kernels_that_cannot_be_are_refused(kernel, says):
 @pytest.mark.parametrize(
     ("kernel", "shape", "says"),
     [
-        (3, (T, B, 4, 5, D), r"expected 2 features in axis -3, before those of the image"),
-        (3, (T, B, 3, 4, 5), r"x has shape \(5, 3, 3, 4, 5\), expected 2 features in axis -3"),
+        (3, (T, B, 4, 5, D), r"expected 2 channels in axis -3, before the 2 of the image"),
+        (3, (T, B, 3, 4, 5), r"x has shape \(5, 3, 3, 4, 5\), expected 2 channels in axis -3"),
         (3, (D, 4, 5), "expected three axes, or two if unbatched, before the 2 of the image"),
         (3, (1, T, B, D, 4, 5), "before the 2 of the image"),
-        (3, (4, 5), "expected 2 features in axis -3"),
+        (3, (4, 5), "expected 2 channels in axis -3"),
         ((3,), (T, B, D, 4, 5), "before those of the signal|before the 1 of the signal"),
-        ((3, 3, 3), (T, D, 4, 5), "features in axis -4, before those of the volume"),
+        ((3, 3, 3), (T, D, 4, 5), "channels in axis -4, before the 3 of the volume"),
     ],
 )
 def test_an_input_of_the_wrong_shape_is_told_the_right_one(kernel, shape, says):
