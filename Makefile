@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo docs test lint clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,10 +21,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gated demo
 
+# make docs: build the documentation into docs/_build/html; a warning is an error.
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # make lint: formatting, lint and types.
 lint: setup
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench docs/conf.py
+	$(BIN)/ruff check src tests bench docs/conf.py
 	$(BIN)/mypy
 
 test: lint
@@ -32,4 +37,4 @@ test: lint
 
 # make clean: remove what setup and the commands made.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs docs/_build docs/catalogue

@@ -44,18 +44,24 @@ def lstmp(x, s, p):
 # --- Gers & Schmidhuber 2000 and the eight variants of Greff et al. 2015
 
 
-def greff(x, s, p, without=(), linear_input=False, linear_output=False, coupled=False):
-    """The peephole LSTM; `without` names the gates held at 1."""
-    W, U, b, peep = p["W"], p["U"], p["b"], p.get("p", {})
+def greff(
+    x, s, p, without=(), peepholes="ifo", linear_input=False, linear_output=False, coupled=False
+):
+    """The peephole LSTM; `without` names the gates held at 1, `peepholes` those that see c."""
+    W, U, b = p["W"], p["U"], p["b"]
 
     def before(gate, c):
         a = W[gate] @ x + U[gate] @ s["h"] + b[gate]
-        return a + peep[gate] * c if gate in peep else a
+        return a + p["p"][gate] * c if gate in peepholes else a
 
     one = np.ones_like(s["c"])
     i = one if "i" in without else sigmoid(before("i", s["c"]))
-    f = one if "f" in without else sigmoid(before("f", s["c"]))
-    f = 1 - i if coupled else f
+    if coupled:
+        f = 1 - i
+    elif "f" in without:
+        f = one
+    else:
+        f = sigmoid(before("f", s["c"]))
     g = before("g", s["c"])
     g = g if linear_input else tanh(g)
     c = f * s["c"] + i * g
@@ -96,12 +102,12 @@ def noaf(x, s, p):
 
 @paper("np", "h", "c")
 def no_peepholes(x, s, p):
-    return greff(x, s, {letter: p[letter] for letter in ("W", "U", "b")})
+    return greff(x, s, p, peepholes="")
 
 
 @paper("cifg", "h", "c")
 def cifg(x, s, p):
-    return greff(x, s, p, without=("f",), coupled=True)
+    return greff(x, s, p, coupled=True)
 
 
 @paper("fgr", "h", "c", "i", "f", "o")

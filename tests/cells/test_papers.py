@@ -23,6 +23,12 @@ SYMBOLS = {
     "gru-d": {"W_gamma.x": "w_gamma.x", "x_mean": "x_mean.x"},
     "t-lstm": {"W_d": "W_d.c", "b_d": "b_d.c"},
 }
+# the units of inputs and states where they are not D for x and H for a state
+SIZES = {
+    "lstmp": {"h": "P"},
+    "gru-d": {"mask": "D", "delta": "D", "x_last": "D"},
+    "t-lstm": {"delta": 1},
+}
 # gates that a variant holds at 1, so that its equations have no such name
 HELD = {"nig": {"i"}, "nfg": {"f"}, "nog": {"o"}}
 
@@ -70,6 +76,11 @@ class TestCell:
     def test_has_the_papers_states_in_order(self, name):
         states = gated.cell(name).states
         assert tuple(state.name for state in states) == PAPERS[name].states
+
+    def test_takes_and_keeps_as_many_units_as_the_paper(self, name):
+        graph = gated.cell(name).graph
+        sizes = {**graph.input_sizes, **{state.name: state.size for state in graph.states}}
+        assert sizes == {"x": "D", **dict.fromkeys(PAPERS[name].states, "H"), **SIZES.get(name, {})}
 
     def test_takes_the_steps_that_were_taken_by_hand(self, name):
         values, inputs = random_values(name), missing_as_nan(random_inputs(name))

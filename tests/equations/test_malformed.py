@@ -673,7 +673,7 @@ CASES = {
     branch_on_a_state: "equations have no branches",
     branch_on_equality: "equations have no branches",
     branch_on_comparison: "equations have no branches",
-    python_max: "equations have no branches: `<` cannot ask a symbol's value; see maximum",
+    python_max: "equations have no branches: a comparison cannot ask a symbol's value; use select",
     and_between_symbols: "equations have no branches",
     numpy_array: "symbols and numbers, got array",
     numpy_function: "does not support ufuncs",

@@ -71,6 +71,7 @@ class TestEquations:
     def test_a_product_with_a_name_keeps_it(self):
         cell = mapped(gated.cell("layernorm-lstm"), "diagonal")
         assert "u_i = U_i ⊙ h₋" in str(cell)
+        assert "(mean(u_i) + mean(u_f)" in str(cell)
         assert cell.gates == gated.cell("layernorm-lstm").gates
 
     def test_a_matrix_that_is_used_twice_stays_one_parameter(self):

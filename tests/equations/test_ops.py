@@ -408,3 +408,15 @@ def test_a_transposed_convolution_is_the_adjoint(case):
     transposed = apply("convolve_t", forward.args[0], back)
     found = evaluate([forward, transposed], dict(zip(nodes, [kernel, v, u], strict=True)))
     torch.testing.assert_close((found[forward] * u).sum(), (v * found[transposed]).sum())
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [("mul", [(2, 3), (2, 3)]), ("add", [(2, 3), (2, 4)]), ("add", [(2, 3), (2,)])],
+)
+def test_of_matrices_there_are_only_sums_of_one_shape(op, shapes):
+    """Gradients of a matrix that is used twice are added."""
+    with pytest.raises(CellError, match="has no meaning"):
+        apply(op, *(leaf(f"m{i}", *shape) for i, shape in enumerate(shapes)))
+    total = apply("add", leaf("a", 2, 3), leaf("b", 2, 3))
+    assert [dim.value for dim in total.shape] == [2, 3]

@@ -123,6 +123,31 @@ class TestNumbers:
         cls = type("Fixed", (Switched,), {"where": {"z": number}})
         assert changed(cls, Switched) == {"n": expected}
 
+    def test_a_selected_number_is_a_number(self):
+        class Switched(Cell):
+            def step(self, x, h):
+                z = sigmoid(W.z @ x)
+                n = select(z, 2, tanh(W.n @ x))
+                h = n * h + W.h @ x
+                return h
+
+        class On(Switched):
+            where = {"z": 1}
+
+        assert printed(On) == ["h = 2 ⊙ h₋ + W_h x"]
+
+    def test_less_than_nothing_is_negative(self):
+        class Difference(Cell):
+            def step(self, x, h):
+                i = sigmoid(W.i @ x)
+                h = i - 0.5 * h
+                return h
+
+        class Zero(Difference):
+            where = {"i": 0}
+
+        assert printed(Zero) == ["h = -0.5 ⊙ h₋"]
+
     def test_a_gate_of_zero_before_a_matrix_ends_its_product(self):
         class NoReset(MUT1):
             where = {"r": 0}

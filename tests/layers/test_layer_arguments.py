@@ -271,7 +271,7 @@ def test_an_extra_input_is_passed_by_name():
     [
         (lambda m, x: m(x), "gap is missing; expected x, gap"),
         (lambda m, x: m(x, gap=x[..., :1], mask=x), "mask is not an input of this cell"),
-        (lambda m, x: m(x, gap=x), r"gap has shape \(6, 3, 4\), expected 1 features"),
+        (lambda m, x: m(x, gap=x), r"gap has shape \(6, 3, 4\), expected 1 feature in"),
         (lambda m, x: m(x, gap=x[:5, :, :1]), r"gap has shape \(5, 3, 1\), x has \(6, 3, 4\)"),
         (lambda m, x: m(x, gap=None), "gap is NoneType"),
         (lambda m, x: m.step(x[0]), "gap is missing"),

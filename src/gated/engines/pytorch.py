@@ -149,7 +149,7 @@ def _places(graph: Graph) -> dict[str, tuple[str, int]]:
 def supports(job: Job) -> str | None:
     """None if PyTorch has a fused operator for the job, else what stands in the way."""
     if operator(job.cell.graph) is None:
-        return f"PyTorch has no fused operator that computes {job.cell.name}"
+        return f"PyTorch has no fused operator that computes {job.cell.name} as it stands here"
     if job.own:
         return "PyTorch's fused operators take no noise at each step"
     if job.trace:

@@ -26,7 +26,7 @@ class Cell:
     is a class attribute, and the variant a subclass. Defining the class runs `step` once on
     symbols and rejects what is malformed with a `CellError` that names cell, file and line.
 
-    Class attributes (all optional):
+    Optional class attributes:
         name: how the catalogue knows it; the class name in lower case if not given.
         inputs: the inputs and their sizes, {"x": "D"} if not given. D is the input size, H the
             hidden size, another letter a size given when a layer is built, a number itself.

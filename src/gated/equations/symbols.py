@@ -76,7 +76,10 @@ class Expr:
         raise CellError("equations have no branches: `if` and `and` cannot ask a symbol's value")
 
     def __lt__(self, other: object) -> bool:
-        raise CellError("equations have no branches: `<` cannot ask a symbol's value; see maximum")
+        raise CellError(
+            "equations have no branches: a comparison cannot ask a symbol's value; use "
+            "select(a - b, then, otherwise), maximum or minimum"
+        )
 
     __gt__ = __le__ = __ge__ = __lt__
 

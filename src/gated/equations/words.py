@@ -49,8 +49,11 @@ def facts(cell: Cell) -> list[str]:
         "linear in its state: time can be computed in parallel"
         if cell.linear
         else "not linear in its state: steps must follow one another",
-        f"{products} matrix product{'s' * (products != 1)} of the state must follow one another "
-        "in a step",
+        "no matrix product of the state in a step"
+        if products == 0
+        else "no matrix product of the state waits for another in a step"
+        if products == 1
+        else f"{products} matrix products of the state must follow one another in a step",
     ]
     found += [f"{state} is kept by the factor {factor}" for state, factor in keeps(cell).items()]
     return found

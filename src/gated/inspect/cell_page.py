@@ -15,9 +15,8 @@ from gated.equations.render import latex_lines
 from gated.equations.words import facts, family, keeps, notes, summary
 from gated.inspect.cell_example import example
 from gated.inspect.cell_options import Option, options
-from gated.inspect.flow import Flow
 from gated.inspect.flowchart import svg
-from gated.inspect.reading import flow
+from gated.inspect.legend import legend
 
 __all__ = ["CellPage", "Compared", "Difference", "Stored", "Value", "compared", "describe"]
 
@@ -114,7 +113,7 @@ def describe(cell: Cell) -> CellPage:
         summary=summary(cell),
         notes=tuple(notes(cell)),
         chart=svg(cell),
-        legend=tuple(_legend(cell, flow(cell))),
+        legend=tuple(legend(cell)),
         equations=tuple(latex_lines(cell.graph)),
         latex=cell.latex(),
         values=tuple(_values(cell)),
@@ -150,25 +149,6 @@ def compared(cell: Cell) -> tuple[Compared, ...]:
 def _sizes(cell: Cell) -> dict[str, int]:
     """A number for each letter of the cell."""
     return {letter: SIZES.get(letter, OTHER_SIZE) for letter in sorted(cell.graph.letters)}
-
-
-def _legend(cell: Cell, found: Flow) -> list[str]:
-    """What the signs in its flow chart mean; only those that are there."""
-    kinds = {vertex.kind for vertex in found.vertices.values()}
-    lines = {line.kind for line in found.lines}
-    kept = [f"{state} by {factor}" for state, factor in keeps(cell).items()]
-    said = {
-        f"The thick line carries what is kept from step to step: {' and '.join(kept)}.": kept,
-        "A coloured box is an equation: matrices, bias, and the function beside its name; σ gives "
-        "0 to 1, tanh −1 to 1.": kinds & {"gate", "candidate"},
-        "A circle works unit by unit.": kinds & {"operation"},
-        "Lines that meet in a dot go on together: each box has matrices of its own for each.": kinds
-        & {"join"},
-        "A dashed line is weighted unit by unit, without a matrix.": lines & {"vector", "diagonal"},
-        "“Heads” are blocks of units that see one another alone.": lines & {"heads"},
-        "∗ is a convolution, with the extent of its kernel.": lines & {"kernel"},
-    }
-    return [sentence for sentence, there in said.items() if there]
 
 
 def _values(cell: Cell) -> list[Value]:

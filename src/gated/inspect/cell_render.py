@@ -13,7 +13,7 @@ from gated.errors import OptionError
 from gated.inspect.cell_page import CellPage, describe
 from gated.inspect.pages import policy, template_file, write_whole
 
-__all__ = ["as_html", "as_markdown", "write_page"]
+__all__ = ["as_html", "as_markdown", "escaped", "write_page"]
 
 # what Markdown would take as markup in a sentence of a docstring
 _MARKUP = re.compile(r"([\\*_\[\]<>|])")
@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"([\\*_\[\]<>|])")
 
 def as_markdown(page: CellPage) -> str:
     """The page for MyST, the Markdown of Sphinx."""
-    return _filled("cell.md.j2", page, text=_markdown_text)
+    return _filled("cell.md.j2", page, text=escaped)
 
 
 def as_html(page: CellPage) -> str:
@@ -88,7 +88,12 @@ def _html_text(text: str) -> str:
     return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", html.escape(text))
 
 
-def _markdown_text(text: str) -> str:
-    """A sentence of a docstring; what is not code is text."""
+def escaped(text: str) -> str:
+    """A sentence of a docstring as Markdown; what is not code is text.
+
+    Example:
+        >>> print(escaped("h_n * 2, as `h_n`"))
+        h\\_n \\* 2, as `h_n`
+    """
     parts = re.split(r"(`+[^`]+`+)", text)
     return "".join(p if p.startswith("`") else _MARKUP.sub(r"\\\1", p) for p in parts)

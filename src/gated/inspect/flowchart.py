@@ -17,6 +17,7 @@ __all__ = ["svg"]
 _NAME, _NOTE, _SIGN, _MARK = 19.0, 14.0, 19.0, 13.0  # sizes of letters
 _BOX, _TALL, _CIRCLE, _JOIN, _END = 38.0, 52.0, 28.0, 7.0, 34.0  # heights
 _MARGIN = 14.0
+_LEAST = 0.6  # of its width: with less its letters cannot be read, and a page lets it scroll
 
 
 def svg(cell: Cell) -> str:
@@ -39,7 +40,8 @@ def svg(cell: Cell) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gated-flow" role="img" '
         f'viewBox="{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}" width="{width:g}" '
-        f'height="{height:g}" aria-labelledby="flow-{name}-title flow-{name}-desc">',
+        f'height="{height:g}" style="min-width:{_LEAST * width:.0f}px" '
+        f'aria-labelledby="flow-{name}-title flow-{name}-desc">',
         f'<title id="flow-{name}-title">Flow chart of the cell {name}</title>',
         f'<desc id="flow-{name}-desc">{html.escape(_description(cell, found))}</desc>',
         f"<style>{_style()}</style>",

@@ -17,7 +17,7 @@ Point = tuple[float, float]
 Path = tuple[Point, ...]
 
 _OPTIONS: dict[str, Any] = {
-    "spacing": {"layer_gap": 34.0, "node_gap": 22.0, "dummy_gap": 16.0, "port_gap": 12.0},
+    "spacing": {"layer_gap": 28.0, "node_gap": 22.0, "dummy_gap": 24.0, "port_gap": 12.0},
     "routing": {"merge_edges": "forks", "port_sides": "facing_preferred"},
     "effort": "thorough",
     # lines of one source may run on top of one another until they part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from gated.equations.facts import held, kept
@@ -130,6 +131,6 @@ def _written(node: Node, inner: Node) -> str:
             return replace(one, value=float(f"{one.value:.4g}"))
         return replace(one, args=tuple(map(again, one.args)), name=None)
 
-    text = expression(again(node)).replace("-", "−")
+    text = re.sub(r"(\d) ⊙ ", r"\1 ", expression(again(node)).replace("-", "−"))
     alone = f"({name})"
     return text.removesuffix(alone) if text.count("(") == 1 and text.endswith(alone) else text

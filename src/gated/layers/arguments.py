@@ -118,7 +118,7 @@ def check_input(name: str, value: Any, size: int, like: Tensor, cell: str, exten
         kind = ShapeError if value.is_floating_point() else ArgumentTypeError
         raise kind(
             f"{cell}: {name} has dtype {value.dtype}, the weights have {like.dtype}; convert one "
-            f"with .to()"
+            f"with .to(), as in {name}.to({like.dtype})"
         )
     if value.device != like.device:
         raise ShapeError(
@@ -126,11 +126,14 @@ def check_input(name: str, value: Any, size: int, like: Tensor, cell: str, exten
             f"with .to()"
         )
     if value.dim() <= extent or value.shape[-1 - extent] != size:
-        place = f"axis {-1 - extent}, before those of the {_IMAGE[extent]}"
+        noun = "feature" if size == 1 else "features"
+        where = f"{size} {noun} in the last axis"
+        if extent:
+            where = f"{size} channels in axis {-1 - extent}, before the {extent} of the "
+            where += f"{_IMAGE[extent]}: (T, B, {size}{', n' * extent}), B first if batch_first"
         raise ShapeError(
-            f"{cell}: {name} has shape {tuple(value.shape)}, expected {size} features in "
-            f"{place if extent else 'the last axis'}; pass {size} features, or build the layer for "
-            f"what you have"
+            f"{cell}: {name} has shape {tuple(value.shape)}, expected {where}; pass these, or "
+            f"build the layer for what you have"
         )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from gated.equations.maps import Convolution
+from gated.errors import OptionError
+from gated.layers.options import check_flag
 from gated.layers.recurrent import Recurrent
 
 
@@ -29,7 +31,10 @@ class ConvLSTM(Recurrent):
 
     Shapes: x is (T, B, D, height, width), (B, T, D, height, width) if `batch_first`, without B if
     unbatched; output the same with H; h_n and c_n (L*S, B, H, height, width). `lengths`, `resets`,
-    `trace` and `step()` are those of `Recurrent`.
+    `trace` and `step()` are those of `Recurrent`. The states of layer k are h_n[k] and c_n[k]; the
+    outputs of all layers, which some modules return as a list, are in `trace["h"]`. Layers that
+    differ in width or kernel are layers of their own, one after the other. A convolutional form of
+    another cell is `Recurrent("gru", 1, 8, maps=gated.Convolution(3))`.
 
     Raises:
         OptionError, CellError: an argument makes no sense.
@@ -62,9 +67,15 @@ class ConvLSTM(Recurrent):
         peephole: bool = False,
         **options: Any,
     ):
+        for name in ("cell", "maps"):
+            if name in options:
+                raise OptionError(
+                    f"ConvLSTM has its own {name}: for another use gated.Recurrent(cell, "
+                    f"{input_size}, {hidden_size}, maps=gated.Convolution({kernel_size}))"
+                )
+        cell = "peephole" if check_flag("peephole", peephole) else "lstm"
         super().__init__(
-            "peephole" if peephole else "lstm", input_size, hidden_size, num_layers, bias,
-            batch_first, dropout, bidirectional, device, dtype, maps=Convolution(kernel_size),
-            **options,
+            cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            device, dtype, maps=Convolution(kernel_size), **options,
         )  # fmt: skip
         self.kernel_size = kernel_size

@@ -70,7 +70,9 @@ def check_sizes(cell: Cell, sizes: Mapping[str, Any], layer: type) -> dict[str, 
             raise OptionError(
                 f"there is no option {letter}{nearest(letter, [*_names(layer), *letters])}"
             )
-        problem = "is missing" if letter in letters else "means nothing"
+        problem = "means nothing"
+        if letter in letters:
+            problem = f"is missing: give it by name, as {letter}=16"
         raise OptionError(
             f"{cell.name}: size {letter} {problem}; the cell's own sizes are "
             f"{', '.join(letters) or 'none'}"

@@ -45,6 +45,11 @@ class Trace(Mapping[str, Traced]):
 
     def at(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """One layer's values in one direction (0 forward, 1 reverse)."""
+        if not (0 <= layer < self.num_layers and 0 <= direction < self.num_directions):
+            raise IndexError(
+                f"layer {layer}, direction {direction} was not traced: there are {self.num_layers} "
+                f"layers and {self.num_directions} directions, counted from 0"
+            )
         return self._layers[layer][direction]
 
     @property
