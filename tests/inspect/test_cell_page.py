@@ -261,6 +261,30 @@ def test_trying_what_a_cell_can_do_draws_no_random_number():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [("chooses by", "?"), ("divides by", "÷"), ("is subtracted", "−"), ("max takes", "max"),
+     ("σ gives", "σ"), ("relu gives", "relu")],
+)  # fmt: skip
+def test_the_legend_explains_the_signs_that_the_chart_has_and_no_others(pages, words, texts):
+    for name in NAMES:
+        drawn = ET.fromstring(pages[name].chart).iter("{http://www.w3.org/2000/svg}text")
+        shown = {"".join(one.itertext()) for one in drawn}
+        assert (words in " ".join(pages[name].legend)) == (texts in shown), name
+
+
+def test_grey_boxes_and_pills_are_explained_where_they_are(pages):
+    for name in NAMES:
+        said = " ".join(pages[name].legend)
+        assert ("A grey box" in said) == ('class="vertex linear' in pages[name].chart), name
+        assert ("A grey pill" in said) == ('class="vertex function' in pages[name].chart), name
+
+
+def test_the_legend_of_gates_without_matrices_gives_them_none(pages):
+    assert "its weights, and the function" in " ".join(pages["layernorm-lstm"].legend)
+    assert "matrices, bias, and the function" in " ".join(pages["lstm"].legend)
+
+
 class Hostile(Cell):
     """A cell & <script>alert(1)</script> with `code <b>` and *stars*.
 
