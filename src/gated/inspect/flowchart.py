@@ -198,8 +198,7 @@ def _mark(line: Line, path: Path, where: Placed) -> str:
 
 def _crossed(place: Point, half: float, where: Placed) -> int:
     """How many stretches of lines run through a small text at a place."""
-    x, y = place
-    tall = _MARK / 2 - 1
+    (x, y), tall = place, _MARK / 2 - 1
     return sum(
         min(a[0], b[0]) < x + half
         and max(a[0], b[0]) > x - half
