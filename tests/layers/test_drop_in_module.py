@@ -279,3 +279,10 @@ def test_layers_export_and_trace_where_those_of_torch_nn_do():
 def test_all_errors_are_of_one_family():
     with pytest.raises(GatedError):
         gated.LSTM(4, 0)
+
+
+@pytest.mark.parametrize("layer", [gated.LSTM(3, 4), gated.GRU(3, 4), gated.RNN(3, 4)], ids=str)
+def test_vmap_runs_where_torch_has_no_rule_for_its_operators(layer):
+    x = torch.randn(5, 2, 3)
+    each = torch.vmap(lambda row: layer(row)[0], in_dims=1, out_dims=1)(x)
+    torch.testing.assert_close(each, layer(x)[0])
