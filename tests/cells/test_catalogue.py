@@ -167,6 +167,7 @@ def test_gains_start_at_1_and_the_mean_of_what_is_missing_at_0():
 def test_the_mean_of_what_is_missing_can_be_set_and_frozen():
     layer = gated.Recurrent("gru-d", 3, 4)
     layer.x_mean_l0.requires_grad_(False).copy_(torch.tensor([1.0, 2.0, 3.0]))
+    layer.W_gamma_x_l0.detach().fill_(1.0)  # drawn below 0, nothing decays towards the mean
     missing = torch.full((1, 1, 3), float("nan"))
     *_, trace = layer(
         missing, mask=torch.zeros(1, 1, 3), delta=torch.full((1, 1, 3), 1e4), trace=True

@@ -532,4 +532,20 @@ def test_every_cell_of_the_catalogue_is_treated_or_refused_with_its_name(name):
             message = name
             assert set(cell.training.graph.inputs) >= set(cell.graph.inputs)
             assert [p.key for p in cell.training.parameters] == [p.key for p in cell.parameters]
+            again = pickle.loads(pickle.dumps(cell))
+            assert (str(again.training), again.noise) == (str(cell.training), cell.noise)
         assert name in message
+
+
+def test_a_rate_for_all_is_for_the_output_and_the_memories_of_hidden_units():
+    def treated(cell: str) -> list[str]:
+        return [one.name for one in zoneout(cell, RATE).noise]
+
+    assert treated("lstm") == ["zoneout_h", "zoneout_c"]
+    assert treated("fgr") == ["zoneout_h", "zoneout_c"]  # not the gates of the last step
+    assert treated("gru-d") == ["zoneout_h"]  # not what was last observed
+
+
+@pytest.mark.parametrize("cell", ["lstmp", "lstm"])
+def test_dropconnect_leaves_the_outputs_projection_alone(cell):
+    assert dropconnect(cell, RATE).noise[0].keys == ("U.i", "U.f", "U.g", "U.o")

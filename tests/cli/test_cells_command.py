@@ -59,6 +59,35 @@ def test_a_size_that_is_none_is_refused(gated, size):
     assert f"--size {size}" in shown.line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["slstm", "--size", "Q=3"], "slstm has no size Q; its sizes are D, H"),
+        (["lstm", "--size", "P=3"], "lstm has no size P; its sizes are D, H"),
+        (["lstmp", "--size", "P=3", "--size", "Q=3"], "lstmp has no size Q; its sizes are D, H, P"),
+        (["--size", "Q=3"], "the catalogue has no size Q; the sizes are D, H, P"),
+    ],
+)
+def test_a_size_that_the_cell_has_not_is_refused(gated, arguments, complaint):
+    shown = gated("cells", *arguments)
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.line == f"error: {complaint}"
+
+
+def test_the_shares_of_the_table_are_those_of_the_documentation(gated):
+    from gated.inspect.cell_page import compared
+
+    lines = {line.split()[0]: line for line in gated("cells").out.splitlines() if line}
+    for name in library.cells():
+        assert f" {compared(library.cell(name))[0].share} " in lines[name]
+
+
+def test_convlstm_leads_to_the_layer(gated):
+    shown = gated("cells", "convlstm")
+    assert (shown.code, shown.out) == (2, "")
+    assert "gated.ConvLSTM" in shown.line
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["cells"], ["cells", "lstm"], ["--version"]])
 def test_nothing_heavy_is_imported(arguments):
     program = (

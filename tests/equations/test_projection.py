@@ -76,7 +76,7 @@ def test_an_output_that_no_matrix_reads_is_projected_too():
 def test_a_state_that_reads_the_new_output_reads_the_projected_one():
     class After(Cell):
         def step(self, x, h, c):
-            h = tanh(W.h @ x + c)
+            h = sigmoid(W.h @ x) * c
             c = 0.5 * c + U.c @ h
             return h, c
 
@@ -93,6 +93,9 @@ class TestRefused:
     @pytest.mark.parametrize("which", ["mut1", "mingru", "gru-d", "indrnn", OneUnit])
     def test_an_output_that_is_read_unit_by_unit(self, which):
         assert "reads it unit by unit" in refused(gated.cell(which))
+
+    def test_an_output_that_nothing_multiplies(self):
+        assert "its output h = tanh(c) has no output gate" in refused(gated.cell("nog"))
 
     def test_the_message_shows_what_reads_it(self):
         assert "z ⊙ h₋ reads it unit by unit" in refused(gated.cell("gru"))

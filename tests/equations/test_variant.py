@@ -458,3 +458,36 @@ def test_variants_may_be_defined_in_several_threads_at_once():
     for thread in threads:
         thread.join()
     assert made == [printed(CIFG)] * 80
+
+
+def test_two_equations_on_one_line_are_known_in_the_order_in_which_they_depend():
+    class Nested(Cell):
+        def step(self, x, h, c):
+            c = c + (i := sigmoid(W.i @ x + b.i)) * tanh(W.g @ x)
+            h = i * tanh(c)
+            return h, c
+
+    class Other(Nested):
+        where = {"i": lambda x: sigmoid(W.k @ x)}
+
+    assert list(Nested.graph.equations) == ["i", "c", "h"]
+    assert [p.key for p in Other().parameters] == ["W.g", "W.k"]
+
+
+def test_equations_that_a_base_computes_are_known_in_the_order_in_which_they_depend():
+    class Called(LSTM):
+        def step(self, x, h, c):
+            h, c = super().step(x, h, c)
+            return h, c
+
+    class Halved(Called):
+        where = {"c": lambda last_c: 0.5 * last_c}
+
+    assert list(Called.graph.equations) == ["c", "h"]
+    assert {p.key for p in Halved().parameters} == {"W.o", "U.o", "b.o"}
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_must_be_finite(value):
+    with pytest.raises(CellError, match="expected a number"):
+        type("Endless", (LSTM,), {"where": {"f": value}})

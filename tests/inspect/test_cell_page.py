@@ -111,11 +111,36 @@ def test_every_value_stays_in_the_range_that_the_page_gives(pages, name):
     net = layer(name)
     _, _, trace = net(**inputs(name, 20, 2), trace=True)
     limits = {"0 to 1": (0, 1), "−1 to 1": (-1, 1), "≥ 0": (0, 1e9), "> 0": (0, 1e9)}
+    limits["≤ 0"] = (-1e9, 0)
     for value in pages[name].values:
-        if value.kind == "gate":
+        if value.kind in ("gate", "intermediate"):
             assert value.name in trace
             low, high = limits.get(value.note, (-1e9, 1e9))
             assert bool(((trace[value.name] >= low) & (trace[value.name] <= high)).all())
+
+
+def test_a_range_follows_from_the_whole_equation_not_from_its_last_function(pages):
+    notes = {name: {v.name: (v.kind, v.note) for v in pages[name].values}
+             for name in ("gru-d", "cifg", "slstm", "layernorm-lstm", "mingru")}  # fmt: skip
+    assert notes["gru-d"]["gamma_x"] == ("gate", "0 to 1")  # exp(-max(0, ·))
+    assert notes["gru-d"]["h_hat"] == ("intermediate", "")
+    assert notes["gru-d"]["x_hat"] == ("intermediate", "")
+    assert notes["cifg"]["f"] == ("gate", "0 to 1")  # 1 - i
+    assert notes["slstm"]["i"] == ("gate", "> 0")
+    assert notes["slstm"]["logf"] == ("intermediate", "≤ 0")
+    assert notes["layernorm-lstm"]["m_a"] == ("intermediate", "")
+    assert notes["layernorm-lstm"]["s_a"] == ("intermediate", "≥ 0")
+    assert notes["mingru"]["g"] == ("intermediate", "")
+
+
+def test_a_cell_is_not_compared_with_itself(pages):
+    for name in ("lstm", "rnn", "gru"):
+        for text in (as_markdown(pages[name]), as_html(pages[name])):
+            table = text[text.index("in letters") :].partition("\n")[0]
+            for other in {"lstm", "rnn"} - {name}:
+                assert other.upper() in table
+            assert name.upper() not in table
+            assert ("of the LSTM" in table) == (name != "lstm")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -206,6 +231,60 @@ def test_uses_that_a_cell_has_not_are_given_with_the_reason(pages):
     }
 
 
+def option(page: CellPage, name: str) -> tuple[bool, str]:
+    return next((o.possible, o.text) for o in page.options if o.name == name)
+
+
+def test_recurrent_dropout_of_several_memories_is_possible_by_naming_them(pages):
+    possible, text = option(pages["slstm"], "gated.recurrent_dropout")
+    assert possible
+    assert "states=..., of c or n" in text
+    gated.recurrent_dropout("slstm", 0.1, states="n")
+    assert not option(pages["rnn"], "gated.recurrent_dropout")[0]
+
+
+def test_chrono_and_variational_dropout_are_tried_too(pages):
+    assert option(pages["lstm"], "init=gated.Chrono(...)")[0]
+    assert not option(pages["rnn"], "init=gated.Chrono(...)")[0]
+    assert option(pages["rnn"], "gated.variational_dropout")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_second_direction_of_a_cell_that_reads_gaps_has_its_limit_told(pages, name):
+    _, text = option(pages[name], "bidirectional=True")
+    assert ("counted from the other side" in text) == ("delta" in gated.cell(name).graph.inputs)
+
+
+def test_trying_what_a_cell_can_do_draws_no_random_number():
+    before = torch.get_rng_state()
+    describe(gated.cell("gru"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [("chooses by", "?"), ("divides by", "÷"), ("is subtracted", "−"), ("max takes", "max"),
+     ("σ gives", "σ"), ("relu gives", "relu")],
+)  # fmt: skip
+def test_the_legend_explains_the_signs_that_the_chart_has_and_no_others(pages, words, texts):
+    for name in NAMES:
+        drawn = ET.fromstring(pages[name].chart).iter("{http://www.w3.org/2000/svg}text")
+        shown = {"".join(one.itertext()) for one in drawn}
+        assert (words in " ".join(pages[name].legend)) == (texts in shown), name
+
+
+def test_grey_boxes_and_pills_are_explained_where_they_are(pages):
+    for name in NAMES:
+        said = " ".join(pages[name].legend)
+        assert ("A grey box" in said) == ('class="vertex linear' in pages[name].chart), name
+        assert ("A grey pill" in said) == ('class="vertex function' in pages[name].chart), name
+
+
+def test_the_legend_of_gates_without_matrices_gives_them_none(pages):
+    assert "its weights, and the function" in " ".join(pages["layernorm-lstm"].legend)
+    assert "matrices, bias, and the function" in " ".join(pages["lstm"].legend)
+
+
 class Hostile(Cell):
     """A cell & <script>alert(1)</script> with `code <b>` and *stars*.
 
@@ -258,7 +337,7 @@ def test_a_cell_without_source_and_docstring_has_a_page(tmp_path):
             return h
 
     text = write_page(gated.cell(Bare), tmp_path / "bare.html").read_text("utf-8")
-    assert "Its docstring names none." in text
+    assert "The class names none: set its attribute source." in text
     assert "<h1>bare</h1>" in text
 
 

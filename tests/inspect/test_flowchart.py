@@ -117,6 +117,19 @@ def test_every_line_touches_both_its_ends(charts, name):
                 assert top - 2 <= end[1] <= bottom + 2
 
 
+@pytest.mark.parametrize("name", ["slstm", "gru-d", "minlstm", "t-lstm"])
+def test_a_sign_beside_a_line_lies_on_no_line_and_no_box(charts, name):
+    chart = charts[name]
+    marks = [t for t in chart.root.iter(f"{SVG}text") if t.get("class") in ("mark", "mark italic")]
+    assert marks
+    for mark in marks:
+        x, y = float(mark.get("x")), float(mark.get("y")) - 0.3 * float(mark.get("font-size"))
+        for _, path in chart.lines:
+            for a, b in pairwise(path):
+                assert not any(abs(p[0] - x) < 3 and abs(p[1] - y) < 4 for p in between(a, b))
+        assert not any(inside(box, (x, y), 0.0) for box in chart.boxes.values())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_time_runs_to_the_right(charts, name):
     chart = charts[name]

@@ -118,6 +118,23 @@ def test_a_copy_computes_the_same_and_shares_nothing(duplicate):
     assert torch.equal(layer(x)[0], before)
 
 
+@pytest.mark.parametrize("duplicate", _copies(), ids=["deepcopy", "pickle", "torch.save"])
+def test_a_copy_keeps_cell_regularisers_and_options(duplicate):
+    cell = gated.zoneout(gated.dropconnect("lstm", 0.5), h=0.1)
+    layer = gated.Recurrent(
+        cell, 4, 6, num_layers=2, bidirectional=True, merge="mean", residual=True, proj_size=4,
+        maps=gated.Heads(2), init="orthogonal", dropout=0.5,
+    )  # fmt: skip
+    twin, x = duplicate(layer), torch.randn(6, 2, 4)
+    assert repr(twin) == repr(layer)
+    outputs = []
+    for one in (layer, twin):
+        torch.manual_seed(1)
+        outputs.append(one(x)[0])
+    assert torch.equal(*outputs)
+    assert torch.equal(twin.eval()(x)[0], layer.eval()(x)[0])
+
+
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
@@ -225,6 +242,32 @@ def test_the_printed_layer_names_its_options():
     assert "lstm, 4, 5, num_layers=2, bidirectional=True" in text
 
 
+def test_the_printed_layer_names_maps_merges_and_regularisers():
+    cell = gated.zoneout("lstm", h=0.1)
+    layer = gated.Recurrent(
+        cell, 4, 6, 2, bidirectional=True, merge="sum", residual=True, proj_size=2,
+        maps=gated.Heads(2),
+    )  # fmt: skip
+    for words in ("P=2", "zoneout_h=0.1", "merge='sum'", "residual=True", "Heads(count=2)"):
+        assert words in repr(layer)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bidirectional": True, "merge": "sum"}, {"num_layers": 3, "residual": True},
+        {"maps": gated.Heads(5)}, {"proj_size": 2},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_layers_with_options_of_ours_export_too(options):
+    layer, x = gated.LSTM(4, 5, **options), torch.randn(6, 2, 4)
+    expected, (h, _) = layer(x)
+    output, (h_exported, _) = torch.export.export(layer, (x,)).module()(x)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(h_exported, h)
+
+
 def test_layers_export_and_trace_where_those_of_torch_nn_do():
     layer, x = gated.LSTM(4, 5, batch_first=True), torch.randn(2, 6, 4)
     expected, (h, _) = layer(x)
@@ -236,3 +279,10 @@ def test_layers_export_and_trace_where_those_of_torch_nn_do():
 def test_all_errors_are_of_one_family():
     with pytest.raises(GatedError):
         gated.LSTM(4, 0)
+
+
+@pytest.mark.parametrize("layer", [gated.LSTM(3, 4), gated.GRU(3, 4), gated.RNN(3, 4)], ids=str)
+def test_vmap_runs_where_torch_has_no_rule_for_its_operators(layer):
+    x = torch.randn(5, 2, 3)
+    each = torch.vmap(lambda row: layer(row)[0], in_dims=1, out_dims=1)(x)
+    torch.testing.assert_close(each, layer(x)[0])

@@ -206,3 +206,9 @@ def test_an_input_that_a_call_would_take_for_an_option_is_refused():
 
     with pytest.raises(OptionError, match="input truncate cannot be passed by name"):
         gated.Recurrent(Taken, D, H)
+
+
+@pytest.mark.parametrize("sizes", [(3, 8), (8, 8)], ids=["other width", "the same by accident"])
+def test_layers_above_the_first_cannot_read_what_belongs_to_the_input(sizes):
+    with pytest.raises(OptionError, match="only the first layer sees; use num_layers=1"):
+        gated.Recurrent("gru-d", *sizes, num_layers=2)

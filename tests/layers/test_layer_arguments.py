@@ -203,6 +203,33 @@ def test_faults_7_an_option_that_makes_no_sense_is_named(options, error, says):
     assert isinstance(caught.value, OptionError)
 
 
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: gated.LSTM(4, 5, bidirectionl=True), "bidirectionl: did you mean 'bidirectional'"),
+        (lambda: gated.GRU(4, 5, numlayers=2), "numlayers: did you mean 'num_layers'"),
+        (lambda: gated.RNN(4, 5, nonlinearty="relu"), "did you mean 'nonlinearity'"),
+        (lambda: gated.Recurrent("lstm", 4, 5, residuals=True), "did you mean 'residual'"),
+        (lambda: gated.Recurrent("lstm", 4, 5, forgetbias=1.0), "did you mean 'forget_bias'"),
+        (lambda: gated.LSTM(4, 5, xyzzy=1), "no option xyzzy; known are input_size, hidden_size"),
+        (lambda: gated.LSTM(4, 5, init="orthogonl"), "did you mean 'orthogonal'"),
+        (lambda: gated.Recurrent("pephole", 4, 5), "did you mean 'peephole'"),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest_right_one(build, says):
+    with pytest.raises((OptionError, CellError), match=says):
+        build()
+
+
+def test_a_layer_of_ones_own_knows_the_names_of_its_own_options():
+    class Tagger(gated.LSTM):
+        def __init__(self, input_size, hidden_size, tag_count=3, **options):
+            super().__init__(input_size, hidden_size, **options)
+
+    with pytest.raises(OptionError, match="no option tagcount: did you mean 'tag_count'"):
+        Tagger(4, 5, tagcount=2)
+
+
 def test_faults_8_an_input_of_another_float_type_is_refused_not_cast(lstm):
     with pytest.raises(ShapeError, match=r"x has dtype torch.float64.*torch.float32.*\.to\(\)"):
         lstm(torch.randn(6, 3, 4, dtype=torch.float64))

@@ -160,3 +160,25 @@ def test_the_last_values_of_the_states_are_the_final_states(cell):
     _, final, trace = layer(**sequences(layer, T, B), trace=True)
     for state, value in zip(layer.cell.states, as_states(final), strict=True):
         assert torch.equal(trace[state.name][-1:], value)
+
+
+@pytest.mark.parametrize("place", [(2, 0), (0, 1), (-1, 0)])
+def test_a_place_that_was_not_traced_says_which_were(place):
+    _, _, trace = gated.LSTM(D, H, num_layers=2)(torch.randn(T, B, D), trace=True)
+    with pytest.raises(IndexError, match="there are 2 layers and 1 directions"):
+        trace.at(*place)
+
+
+@pytest.mark.parametrize("cell", gated.cells())
+def test_a_trace_of_ragged_rows_is_that_of_each_row_alone(cell):
+    layer = layer_of(cell, "auto", bidirectional=True)
+    inputs, lengths = sequences(layer, T, B), [6, 2, 4]
+    _, _, trace = layer(**inputs, lengths=lengths, trace=True)
+    for row, length in enumerate(lengths):
+        alone = {name: value[:length, row] for name, value in inputs.items()}
+        _, _, expected = layer(**alone, trace=True)
+        for direction in (0, 1):
+            for name, value in expected.at(0, direction).items():
+                shown = trace.at(0, direction)[name][:, row]
+                torch.testing.assert_close(shown[:length], value)
+                assert not shown[length:].any()

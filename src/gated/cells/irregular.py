@@ -19,7 +19,7 @@ from gated.equations import (
 
 W_gamma = Family("W_gamma", latex=r"W^{\gamma}")
 b_gamma = Family("b_gamma", latex=r"b^{\gamma}", bias=True)
-x_mean = Family("x_mean", latex=r"\bar{x}", start=0.0)
+x_mean = Family("x_mean", latex=r"\tilde{x}", start=0.0)
 W_d = Family("W_d", latex="W_d")
 b_d = Family("b_d", latex="b_d", bias=True)
 

@@ -1,4 +1,4 @@
-"""The minimal LSTM and GRU: gates that see x alone, so that time is a scan."""
+"""The minimal LSTM and GRU: gates see x alone, time may be a scan (no engine does so yet)."""
 
 from gated.equations import Cell, W, b, sigmoid, softplus
 

@@ -23,6 +23,7 @@ from gated.equations.noising import (
     with_masked_terms,
     written,
 )
+from gated.equations.ops import PRODUCTS
 from gated.equations.roles import roles
 from gated.equations.symbols import Node, apply
 from gated.errors import OptionError
@@ -39,7 +40,8 @@ def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
 
     Args:
         which: a cell's name, a `Cell` or its class.
-        rate: for every state; or, by name, `rates` for some: `zoneout(cell, h=0.05, c=0.5)`.
+        rate: for the output and the memories of hidden units; or, by name, `rates` for any
+            states: `zoneout(cell, h=0.05, c=0.5)`.
 
     Raises:
         OptionError: a rate is no probability, a state is not there, or has no meaningful mean.
@@ -55,7 +57,7 @@ def zoneout(which: Which, rate: float | None = None, **rates: float) -> Cell:
     cell = find(which)
     states = {state.name: state for state in cell.states}
     if rate is not None:
-        rates = {**dict.fromkeys(states, rate), **rates}
+        rates = {**dict.fromkeys(_hidden(cell), rate), **rates}
     if not rates:
         raise OptionError(f"zoneout: give a rate for all states, or for some of {_list(states)}")
     for name, value in rates.items():
@@ -191,12 +193,16 @@ def variational_dropout(
 
     worst = max(rates.values(), default=0.0)
     return _in_training(
-        cell, worst, drawn, noise, variational_dropout, None, inputs=inputs, states=states
-    )
+        cell, worst, drawn, noise, variational_dropout, None,
+        inputs=inputs if first in read else 0.0, states=states if {*read} - {first} else 0.0,
+    )  # fmt: skip
 
 
 def dropconnect(which: Which, rate: float) -> Cell:
     """Drop recurrent weights, the same at every step of a call: the paper's weight-dropped LSTM.
+
+    These are the matrices that read a state, but for one that gives a state as it is: a projection
+    of the output, whose weights the layers above would miss as well.
 
     Args:
         which: a cell's name, a `Cell` or its class.
@@ -214,13 +220,26 @@ def dropconnect(which: Which, rate: float) -> Cell:
     """
     cell = find(which)
     _check_rate("dropconnect", "rate", rate)
-    keys = tuple(k for k, role in roles(cell).items() if role.recurrent and role.kind != "vector")
+    last = {node.args[0].label for node in cell.stored.updates.values() if node.op in PRODUCTS}
+    recurrent = {k for k, role in roles(cell).items() if role.recurrent and role.kind != "vector"}
+    keys = tuple(p.key for p in cell.parameters if p.key in recurrent - last)
     if not keys:
         raise OptionError(
             f"dropconnect: {cell.name} has no recurrent matrix whose weights could be dropped"
         )
     noise = (Noise("dropconnect", rate, "weights", keys=keys),)
     return _in_training(cell, rate, lambda graph: graph, noise, dropconnect)
+
+
+def _hidden(cell: Cell) -> list[str]:
+    """The output, and what the cell keeps in hidden units: no gates, no last inputs."""
+    inputs = set(cell.graph.input_sizes.values())
+    keeping = kept(cell.graph)
+    return [
+        state.name
+        for k, state in enumerate(cell.states)
+        if k == 0 or (state.name in keeping and state.size not in inputs)
+    ]
 
 
 def _memories(cell: Cell, states: tuple[str, ...]) -> tuple[str, ...]:

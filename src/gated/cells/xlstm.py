@@ -10,7 +10,8 @@ class SLSTM(Cell):
     paper also allows exp, which is logf = f_tilde. Here i and f are the stabilised gates, i' and
     f' in the paper: with them h is what it would be without m, and nothing overflows. m starts at
     -inf, so that the first step's m is its i_tilde. The paper's heads make U block-diagonal, which
-    is a choice of map: `maps={"U": Heads(4)}`.
+    is a choice of map: `maps={"U": Heads(4)}`. Zeros are not its initial states: with m and n at 0
+    an i_tilde below -100 gives 0 / 0. Pass no state for a start, or `resets`.
     """
 
     name = "slstm"

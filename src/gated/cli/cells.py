@@ -39,7 +39,7 @@ _COLUMNS = {
 
 @click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("name", required=False)
-@click.option("--input-size", "-D", type=click.IntRange(1), default=16, show_default=True,
+@click.option("--input-size", "-D", type=click.IntRange(1), default=64, show_default=True,
               metavar="N", help="D, the features of a step.")  # fmt: skip
 @click.option("--hidden-size", "-H", type=click.IntRange(1), default=64, show_default=True,
               metavar="N", help="H, the units.")  # fmt: skip
@@ -68,8 +68,10 @@ def cells(
         raise click.UsageError("--latex and --json exclude each other: --json holds the LaTeX too")
     if page is not None and (name is None or latex):
         raise click.UsageError("--page is for one cell: gated cells NAME --page FILE")
-    known = {"D": input_size, "H": hidden_size, **_given(sizes)}
+    given = _given(sizes)
+    known = {"D": input_size, "H": hidden_size, **given}
     chosen = [_cell(name)] if name is not None else [find(one) for one in names()]
+    _check(given, chosen)
     screen = Screen(as_json=as_json)
     if page is not None:
         screen.result([f"wrote {_write(chosen[0], page)}"])
@@ -100,6 +102,15 @@ def _given(sizes: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
+def _check(given: Mapping[str, int], chosen: list[Cell]) -> None:
+    """Refuse a size that none of the cells has."""
+    letters = sorted({letter for cell in chosen for letter in cell.graph.letters})
+    for letter in given:
+        if letter not in letters:
+            who, its = (chosen[0].name, "its") if len(chosen) == 1 else ("the catalogue", "the")
+            raise OptionError(f"{who} has no size {letter}; {its} sizes are {', '.join(letters)}")
+
+
 def _sizes(cell: Cell, known: Mapping[str, int]) -> dict[str, int]:
     """A number for each letter that the cell's parameters have."""
     letters = {size: None for p in cell.parameters for size in p.shape if isinstance(size, str)}
@@ -112,6 +123,11 @@ def _count(cell: Cell, sizes: Mapping[str, int]) -> int:
 
 
 def _cell(name: str) -> Cell:
+    if name.lower() == "convlstm":
+        raise OptionError(
+            "convlstm is a layer, gated.ConvLSTM(input_size, hidden_size, kernel_size): the cell "
+            "lstm with convolutions as maps; see gated cells lstm"
+        )
     return own_cell(name) if is_own(name) else find(name)
 
 

@@ -16,6 +16,7 @@ from torch.nn import grad
 from torch.nn.functional import pad
 
 _BLOCK = 8
+_VECTORS = 64
 
 
 def linear(rows: Tensor, matrix: Tensor) -> Tensor:
@@ -30,6 +31,17 @@ def linear(rows: Tensor, matrix: Tensor) -> Tensor:
         return F.linear(rows, matrix)
     whole = F.linear(_padded(rows.reshape(-1, width), 2), _padded(matrix, 2))
     return whole[:count, :height].reshape(*rows.shape[:-1], height)
+
+
+def sigmoid(v: Tensor) -> Tensor:
+    """The logistic function, with bits that do not depend on where a value stands.
+
+    PyTorch computes the end of an array that fills no whole vector by another formula.
+    """
+    count = v.numel()
+    if count % _VECTORS == 0:
+        return torch.sigmoid(v)
+    return torch.sigmoid(pad(v.reshape(-1), (0, -count % _VECTORS)))[:count].view(v.shape)
 
 
 def blocks(matrix: Tensor, v: Tensor) -> Tensor:
@@ -113,5 +125,5 @@ def _images(v: Tensor, axes: int) -> Tensor:
 # the names that the table's PyTorch column uses
 SCOPE: dict[str, Any] = {"torch": torch} | {
     f.__name__: f
-    for f in (linear, blocks, blocks_t, blocks_outer, convolve, convolve_t, convolve_outer)
+    for f in (linear, sigmoid, blocks, blocks_t, blocks_outer, convolve, convolve_t, convolve_outer)
 }

@@ -20,6 +20,7 @@ from gated.equations.graph import Graph, fold
 from gated.equations.symbols import Node
 
 _VF: Any = torch._VF
+is_batchedtensor: Callable[[Tensor], bool] = torch._C._functorch.is_batchedtensor
 
 
 # What the operators compute, in the language of cells. Weights stand by position, so only the
@@ -154,6 +155,8 @@ def supports(job: Job) -> str | None:
         return "PyTorch's fused operators take no noise at each step"
     if job.trace:
         return "PyTorch's fused operators do not show their gates"
+    if is_batchedtensor(job.sequence) or is_batchedtensor(job.weights[0]):
+        return "torch.vmap is on, PyTorch's fused operators have no rule for it"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on, PyTorch's fused operators lack it"
     if job.sizes.get("P", 0) >= job.sizes["H"]:

@@ -92,7 +92,7 @@ _ROWS = [
     Op("neg", 1, "elementwise", "-{0}", "-{0}", "-{0}", PRODUCT, lambda g, y, a: (-g,)),
     Op("matmul", 2, "matmul", "linear({1}, {0})", "{0} {1}", "{0} {1}", MATRIX,
        lambda g, y, m, v: (_apply("outer", g, v), _apply("matmul_t", m, g))),
-    Op("sigmoid", 1, "elementwise", "torch.sigmoid({0})", r"\sigma\left({0}\right)", "σ({0})", CALL,
+    Op("sigmoid", 1, "elementwise", "sigmoid({0})", r"\sigma\left({0}\right)", "σ({0})", CALL,
        lambda g, y, a: (g * y * (1 - y),)),
     Op("tanh", 1, "elementwise", "torch.tanh({0})", r"\tanh\left({0}\right)", "tanh({0})", CALL,
        lambda g, y, a: (g * (1 - y * y),)),

@@ -102,7 +102,22 @@ def _readers(graph: Graph) -> list[Node]:
     for matrix in found:
         if matrix in others:
             raise CellError(f"{matrix.label} multiplies {name} and what keeps H units")
+    if not _gated(graph.updates[name]):
+        raise CellError(
+            f"its output {name} = {_right_side(graph.updates[name])} has no output gate"
+        )
     return list(found)
+
+
+def _gated(output: Node) -> bool:
+    """Whether something multiplies what the output shows."""
+    if output.op == "mul":
+        return True
+    return output.op in ("add", "sub", "neg", "div") and any(map(_gated, output.args))
+
+
+def _right_side(node: Node) -> str:
+    return expression(replace(node, name=None))
 
 
 def _remembered(graph: Graph) -> bool:

@@ -116,9 +116,11 @@ class _Step:
     def _line(self, values: Mapping[str, object], line: int) -> None:
         """Note what the line that has just run assigned, then move to the next."""
         leaves = {**self.inputs, **self.previous}
-        for name, value in values.items():
-            if value is self.named.get(name, leaves.get(name)):
-                continue
+        new = {n: v for n, v in values.items() if v is not self.named.get(n, leaves.get(n))}
+        # a line may assign several names: those first on which the others depend
+        nodes = [value for value in new.values() if isinstance(value, Node)]
+        order: dict[object, int] = {node: k for k, node in enumerate(sort(nodes))}
+        for name, value in sorted(new.items(), key=lambda item: order.get(item[1], -1)):
             if name in self.named:
                 raise CellError(f"{name} is assigned twice: each name has one equation")
             if isinstance(value, Expr):

@@ -175,7 +175,7 @@ class _Variant:
 
     def _number(self, key: str, value: object) -> Node:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or math.isnan(value):  # type: ignore[arg-type]
+        if not number or not math.isfinite(value):  # type: ignore[arg-type]
             wanted = "a number"
             if key in self.base.equations:
                 wanted += " or a function of the cell's symbols"

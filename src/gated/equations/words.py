@@ -46,7 +46,7 @@ def facts(cell: Cell) -> list[str]:
         "diagonal: each unit sees only itself through time"
         if cell.diagonal
         else "not diagonal: a unit sees the other units' last values",
-        "linear in its state: time can be computed in parallel"
+        "linear in its state: time can be computed in parallel (no engine does so yet)"
         if cell.linear
         else "not linear in its state: steps must follow one another",
         "no matrix product of the state in a step"

@@ -37,20 +37,27 @@ def options(cell: Cell) -> tuple[Option, ...]:
         >>> [option.name for option in options(cell("gru")) if not option.possible]
         ['proj_size=...']
     """
-    from gated.cells.regularisers import dropconnect, recurrent_dropout, zoneout
+    from gated.cells.regularisers import dropconnect, variational_dropout, zoneout
     from gated.equations.maps import mapped
     from gated.equations.projection import projected
 
     tried: list[tuple[str, Callable[[], object], str]] = [
         ("num_layers=2", lambda: _layer(cell, 2), "layers can be stacked"),
+        ("bidirectional=True", lambda: _both_ways(cell), ""),
         ("forget_bias=1.0", lambda: _forget_bias(cell), ""),
+        ("init=gated.Chrono(...)", lambda: _chrono(cell), "memories of up to so many steps"),
         ("maps='diagonal'", lambda: mapped(cell, "diagonal"), "each unit sees only itself"),
         ("proj_size=...", lambda: projected(cell), "the output can have fewer units than H"),
         ("gated.zoneout", lambda: zoneout(cell, 0.1), "its states may stay at random"),
         (
             "gated.recurrent_dropout",
-            lambda: recurrent_dropout(cell, 0.1),
-            "what it writes may be dropped",
+            lambda: _recurrent_dropout(cell),
+            "",
+        ),
+        (
+            "gated.variational_dropout",
+            lambda: variational_dropout(cell, 0.1),
+            "units may be dropped before its matrices, the same at every step",
         ),
         ("gated.dropconnect", lambda: dropconnect(cell, 0.1), "recurrent weights may be dropped"),
     ]
@@ -70,16 +77,59 @@ def _short(message: str, name: str) -> str:
     for start in (f"cell {name} cannot be projected: ", f"cell {name}: ", f"{name}: "):
         message = message.removeprefix(start)
     _, colon, rest = message.partition(": ")
-    known = ("zoneout", "recurrent_dropout", "dropconnect")
+    known = ("zoneout", "recurrent_dropout", "variational_dropout", "dropconnect")
     return rest if colon and message.startswith(known) else message
 
 
-def _layer(cell: Cell, num_layers: int = 1) -> object:
+def _both_ways(cell: Cell) -> str:
+    """What a second direction does, and what it cannot know."""
+    _layer(cell, bidirectional=True)
+    if "delta" not in cell.graph.inputs:
+        return "a second direction reads from the end"
+    return (
+        "accepted, but delta is the time since the step before: the second direction, which "
+        "comes from the end, reads the same gaps, and they would have to be counted from the "
+        "other side"
+    )
+
+
+def _chrono(cell: Cell) -> object:
+    from gated.layers.initialize import Chrono
+
+    return _layer(cell, init=Chrono(10))
+
+
+def _recurrent_dropout(cell: Cell) -> str:
+    """With the states named where the cell keeps several."""
+    from gated.cells.regularisers import recurrent_dropout
+
+    try:
+        recurrent_dropout(cell, 0.1)
+    except GatedError:
+        one_by_one = [state for state in cell.kept if _accepts(cell, state)]
+        if not one_by_one:
+            raise
+        named = " or ".join(one_by_one)
+        return f"with states=..., of {named}: what is written into it may be dropped"
+    return "what it writes may be dropped"
+
+
+def _accepts(cell: Cell, state: str) -> bool:
+    from gated.cells.regularisers import recurrent_dropout
+
+    try:
+        recurrent_dropout(cell, 0.1, states=state)
+    except GatedError:
+        return False
+    return True
+
+
+def _layer(cell: Cell, num_layers: int = 1, **more: Any) -> object:
     from gated.layers import Recurrent
 
     others: dict[str, Any] = dict.fromkeys(cell.graph.letters, _OTHER)
     others = {letter: size for letter, size in others.items() if letter not in ("D", "H")}
-    return Recurrent(cell, _INPUT, _HIDDEN, num_layers, device="meta", **others)
+    return Recurrent(cell, _INPUT, _HIDDEN, num_layers, device="meta", **more, **others)
 
 
 def _forget_bias(cell: Cell) -> str:

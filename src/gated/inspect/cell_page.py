@@ -13,6 +13,7 @@ from gated.equations.graph import Graph
 from gated.equations.layout import layout
 from gated.equations.render import latex_lines
 from gated.equations.words import facts, family, keeps, notes, summary
+from gated.inspect.bounds import bounds, is_squashed, written
 from gated.inspect.cell_example import example
 from gated.inspect.cell_options import Option, options
 from gated.inspect.flowchart import svg
@@ -22,7 +23,6 @@ __all__ = ["CellPage", "Compared", "Difference", "Stored", "Value", "compared", 
 
 SIZES = {"D": 64, "H": 64}
 OTHER_SIZE = 32
-_RANGES = {"sigmoid": "0 to 1", "tanh": "−1 to 1", "relu": "≥ 0", "exp": "> 0", "softplus": "> 0"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,11 @@ class CellPage:
     options: tuple[Option, ...]
     source: str
     renames: Mapping[str, str]
+
+    @property
+    def others(self) -> list[str]:
+        """The cells beside which its size stands."""
+        return [f"the {name.upper()}" for name in ("lstm", "rnn") if name != self.name]
 
 
 def describe(cell: Cell) -> CellPage:
@@ -165,7 +170,8 @@ def _values(cell: Cell) -> list[Value]:
     for name in cell.gates:
         node = graph.equations[name]
         width = str(node.shape[0].value) if node.shape else "H"
-        found.append(Value(name, "gate", width, _RANGES.get(node.op, "")))
+        kind = "gate" if is_squashed(node) else "intermediate"
+        found.append(Value(name, kind, width, written(bounds(node), strict=node.op == "exp")))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from importlib import resources
+from itertools import pairwise
 
 from gated.equations import Cell
 from gated.inspect.flow import BOXES, Flow, Line, Vertex
@@ -160,7 +161,7 @@ def _lines(found: Flow, where: Placed) -> list[str]:
     marks: dict[str, None] = {}  # lines that start together have one mark
     for line, path in zip(found.lines, where.paths, strict=True):
         if line.mark:
-            marks[_mark(line, path, where.middles[line.target][1])] = None
+            marks[_mark(line, path, where)] = None
     return drawn + list(marks)
 
 
@@ -176,19 +177,36 @@ def _line(line: Line, path: Path, found: Flow) -> str:
     )
 
 
-def _mark(line: Line, path: Path, middle: float) -> str:
+def _mark(line: Line, path: Path, where: Placed) -> str:
     """The text beside a line: at its start for a map, at its end for what a circle does with it."""
     if line.kind in ("heads", "kernel"):
         (x, y), label = path[0], plain_label(line.mark)
         return _text(label, x + 4 + label.width(_MARK) / 2, y - 10, _MARK, "mark")
     label = symbol_label(line.mark) if line.mark in line.weights else plain_label(line.mark)
+    half = label.width(_MARK) / 2
     (x, y), (bx, by) = path[-1], path[-2]
     if abs(by - y) > abs(bx - x):
-        return _text(
-            label, x - 6 - label.width(_MARK) / 2, y + math.copysign(15, by - y), _MARK, "mark"
-        )
-    aside = -9 if y < middle - 2 else 10
-    return _text(label, x - 10 - label.width(_MARK) / 2, y + aside, _MARK, "mark")
+        away = math.copysign(15, by - y)
+        places = [(x + side * (6 + half), y + far * away) for far in (1, 1.6) for side in (-1, 1)]
+    else:
+        back = math.copysign(10 + half, bx - x)
+        sides = (-9, 10) if y < where.middles[line.target][1] - 2 else (10, -9)
+        places = [(x + far * back, y + side) for far in (1, 1.7) for side in sides]
+    px, py = min(places, key=lambda place: _crossed(place, half, where))  # the first, if alike
+    return _text(label, px, py, _MARK, "mark")
+
+
+def _crossed(place: Point, half: float, where: Placed) -> int:
+    """How many stretches of lines run through a small text at a place."""
+    (x, y), tall = place, _MARK / 2 - 1
+    return sum(
+        min(a[0], b[0]) < x + half
+        and max(a[0], b[0]) > x - half
+        and min(a[1], b[1]) < y + tall
+        and max(a[1], b[1]) > y - tall
+        for path in where.paths
+        for a, b in pairwise(path)
+    )
 
 
 def _rounded(path: Path, radius: float = 9.0) -> str:

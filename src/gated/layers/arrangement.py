@@ -65,10 +65,6 @@ class Arrangement(NamedTuple):
             states = [state.movedim(2, -1) for state in states]
         return tuple(states)
 
-    def sort(self, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """An engine's states (L * S, B, *extent, n) in the order of the packed rows."""
-        return states if self.ragged is None else self.ragged.sort(states)
-
     def leave(self, value: Tensor) -> Tensor:
         """What an engine returned over time, laid out as the caller's input is."""
         if self.plain:

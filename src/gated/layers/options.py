@@ -12,6 +12,7 @@ from gated.cells import nearest
 from gated.equations import Cell
 from gated.errors import OptionError
 from gated.layers.arguments import CALL, STEP
+from gated.layers.inits import Uniform
 
 
 class OptionTypeError(OptionError, TypeError):
@@ -131,7 +132,8 @@ def check_projection(proj_size: int, hidden_size: int, sizes: Mapping[str, int])
 # the options of a layer that are shown where they differ from these
 _DEFAULTS: dict[str, object] = {
     "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
-    "maps": None, "merge": "concat", "residual": False, "forget_bias": None, "engine": "auto",
+    "maps": None, "merge": "concat", "residual": False, "init": Uniform(), "forget_bias": None,
+    "engine": "auto",
 }  # fmt: skip
 
 

@@ -155,7 +155,7 @@ class Recurrent(nn.Module):
         )
         width = length(graph.states[0].size, self._letters)
         width *= self.num_directions if self.merge == "concat" else 1
-        if self.num_layers > 1 and width != self.input_size:
+        if self.num_layers > 1:
             options.check_stackable(self.cell)
         stored = self.cell.stored
         slots = layout(stored, pytorch=operator(stored) is not None)
