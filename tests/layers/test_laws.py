@@ -67,7 +67,7 @@ def test_an_unbatched_stream_is_one_run(cell, engine):
 @every_cell
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize(("width", "batch"), [(1, 6), (3, 13), (16, 8)])
-@few
+@settings(few, max_examples=3)
 @given(order=st.randoms(use_true_random=False))
 def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, ragged, order):
     layer = layer_of(cell, engine, (width, 7, 5), num_layers=2, bidirectional=True)
