@@ -123,6 +123,33 @@ class TestNumbers:
         cls = type("Fixed", (Switched,), {"where": {"z": number}})
         assert changed(cls, Switched) == {"n": expected}
 
+    @pytest.mark.parametrize(
+        ("line", "number", "left"),
+        [
+            (lambda z, h: h + z, 0, "h₋"),
+            (lambda z, h: z + h, 0, "h₋"),
+            (lambda z, h: h - z, 0, "h₋"),
+            (lambda z, h: z - h, 0, "(-h₋)"),
+            (lambda z, h: h * z, 1, "h₋"),
+            (lambda z, h: z * h, 1, "h₋"),
+            (lambda z, h: h / z, 1, "h₋"),
+            (lambda z, h: z / h, 1, "1 / h₋"),
+            (lambda z, h: h + z, 1, "(h₋ + 1)"),
+            (lambda z, h: z - h, 1, "(1 - h₋)"),
+            (lambda z, h: h * z, 2, "h₋ ⊙ 2"),
+            (lambda z, h: h / z, 2, "h₋ / 2"),
+        ],
+    )
+    def test_a_number_that_changes_nothing_is_not_written(self, line, number, left):
+        class Base(Cell):
+            def step(self, x, h):
+                z = sigmoid(W.z @ x)
+                h = tanh(W.h @ x) * line(z, h)
+                return h
+
+        cls = type("Fixed", (Base,), {"where": {"z": number}})
+        assert printed(cls) == [f"h = tanh(W_h x) ⊙ {left}"]
+
     def test_a_selected_number_is_a_number(self):
         class Switched(Cell):
             def step(self, x, h):

@@ -114,11 +114,7 @@ def with_masked_reads(graph: Graph, cell: Cell, masks: Masks) -> Graph:
 def _with_masked_operands(
     graph: Graph, places: Mapping[tuple[Node, int], Node], masks: Masks
 ) -> Graph:
-    touched = {node for node, _ in places}
-
-    def visit(node: Node, args: list[Node]) -> Node | None:
-        if node not in touched:
-            return None
+    def visit(node: Node, args: list[Node]) -> Node:
         masked = [
             apply("mul", arg, places[node, i]) if (node, i) in places else arg
             for i, arg in enumerate(args)
