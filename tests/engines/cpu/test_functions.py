@@ -12,7 +12,7 @@ import gated.engines.cpu
 from gated.engines.cpu.build import library, unavailable
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="needs a C++ compiler")
-RUNTIME = Path(gated.engines.cpu.__file__).with_name("kernel.hpp").read_text()
+RUNTIME = Path(gated.engines.cpu.__file__).with_name("functions.hpp").read_text()
 FUNCTIONS = ["exp", "tanh", "sigmoid", "log", "softplus"]
 SOURCE = RUNTIME + "".join(
     f'extern "C" void apply_{name}(const float* x, float* y, long n) {{\n'

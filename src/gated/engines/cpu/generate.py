@@ -13,7 +13,7 @@ from gated.equations.ops import OPS
 from gated.equations.render import expression
 from gated.equations.symbols import Node
 
-_RUNTIME = Path(__file__).with_name("kernel.hpp")
+_RUNTIME = [Path(__file__).with_name(name) for name in ("functions.hpp", "kernel.hpp")]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def generate(loop: Forward, back: Backward, real: str) -> Source:
         *(f"//   {name} = {expression_line(node)}" for name, node in loop.graph.equations.items()),
         f"typedef {real} real;",
         "",
-        _RUNTIME.read_text(),
+        *(part.read_text() for part in _RUNTIME),
     ]
     text = "\n".join([*head, *(writer.text() for writer in writers)])
     return Source(text, letters, *(writer.kernel() for writer in writers))
