@@ -16,6 +16,7 @@ from gated.equations.graph import Graph, sort
 from gated.equations.ops import PRODUCTS
 from gated.equations.regroup import regrouped
 from gated.equations.schedule import TRANSPOSED, Stage, schedule
+from gated.equations.stacks import Bank, Stream, banks, streams, timed
 from gated.equations.symbols import Node
 
 _OUTER = ("outer", "blocks_outer")
@@ -31,13 +32,31 @@ class Forward:
         given: what is known before the loop, with whether it differs from step to step.
         matrices: the parameters that stand left of products, by key.
         previous: the states' leaves; updates: their new values.
+        shown: named values that are computed in the loop and wanted at every step.
         stages: the work of a step.
     """
 
     graph: Graph
     given: Mapping[Node, bool]
     matrices: Mapping[str, Node]
+    shown: Mapping[str, Node]
     stages: list[Stage]
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """The given values that are one product of stacked matrices, by operand."""
+        return streams(self.graph, self.given)
+
+    @cached_property
+    def loose(self) -> tuple[Node, ...]:
+        """The other given values."""
+        stacked = {node for stream in self.streams for node in stream.nodes}
+        return tuple(node for node in self.given if node not in stacked)
+
+    @cached_property
+    def banks(self) -> tuple[Bank, ...]:
+        """The matrices of the loop, stacked as they are stored."""
+        return banks(self.graph, self.matrices)
 
     @property
     def previous(self) -> Mapping[str, Node]:
@@ -61,7 +80,7 @@ class Backward:
 
     Attributes:
         kept: values of the forward loop that it reads, beside states and what is given.
-        seeds: the gradients that arrive at the new states, by name.
+        seeds: the gradients that arrive at the new states and at what is shown, by name.
         carried: the gradients of the previous states, by name, None for zero.
         given: the gradient of each given value that has one.
         outer: for each matrix, pairs (gradient of the product, operand).
@@ -76,31 +95,35 @@ class Backward:
     stages: list[Stage]
 
 
-def forward(graph: Graph) -> Forward:
-    """The forward loop of a cell."""
+def forward(graph: Graph, traced: bool = False) -> Forward:
+    """The forward loop of a cell; with `traced`, every named value is wanted at every step."""
     graph = regrouped(graph)
     moving = graph.depends_on_state()
     nodes = [node for node in graph.nodes() if node in moving and node.op != "state"]
     matrices = {node.args[0].label: node.args[0] for node in nodes if node.op in PRODUCTS}
-    timed = _timed(graph)
+    differing = timed(graph)
     given = {
-        arg: arg in timed
+        arg: arg in differing
         for node in nodes
         for arg in node.args
         if arg not in moving and arg.op != "constant" and arg.label not in matrices
     }
     known = {*given, *graph.previous.values()}
-    return Forward(graph, given, matrices, schedule(graph.updates.values(), known))
+    shown = {
+        name: node
+        for name, node in graph.equations.items()
+        if traced and node in moving and name not in graph.updates
+    }
+    stages = schedule([*graph.updates.values(), *shown.values()], known)
+    return Forward(graph, given, matrices, shown, stages)
 
 
 def backward(loop: Forward) -> Backward:
     """The loop backwards, from the table's derivative rows."""
-    seeds = {
-        name: Node("seed", shape=node.shape, label=f"d{name}")
-        for name, node in loop.updates.items()
-    }
+    ends = {**loop.updates, **loop.shown}
+    seeds = {name: Node("seed", shape=n.shape, label=f"d{name}") for name, n in ends.items()}
     fixed = set(loop.given)
-    found = gradient([(node, seeds[name]) for name, node in loop.updates.items()], fixed)
+    found = gradient([(node, seeds[name]) for name, node in ends.items()], fixed)
     found = {node: found[node] for node in _wanted(loop, found)}
     carried = {name: found.get(node) for name, node in loop.previous.items()}
     given = {node: found[node] for node in loop.given if node in found}
@@ -126,7 +149,7 @@ def _kept(
     kept: dict[Node, None] = dict.fromkeys(operands)
     seen: set[Node] = set()
     waiting = list(roots)
-    new_states = set(loop.updates.values())
+    at_hand = {*loop.updates.values(), *loop.shown.values()}
     while waiting:
         node = waiting.pop()
         if node in seen or node in sources or not node.args:
@@ -135,13 +158,13 @@ def _kept(
         if node in kept:
             continue
         inside = node in loop.moving
-        if inside and (node.op not in _CHEAP or node in new_states):
+        if inside and (node.op not in _CHEAP or node in at_hand):
             kept.setdefault(node)
             continue
         # a matrix is no value of the loop
         products = (*PRODUCTS, *TRANSPOSED)
         waiting += node.args[1:] if node.op in products else node.args
-    return [node for node in sort(loop.updates.values()) if node in kept]
+    return [node for node in sort([*loop.updates.values(), *loop.shown.values()]) if node in kept]
 
 
 def _pairs(root: Node) -> list[tuple[Node, Node]]:
@@ -150,12 +173,3 @@ def _pairs(root: Node) -> list[tuple[Node, Node]]:
         return [pair for arg in root.args for pair in _pairs(arg)]
     assert root.op in _OUTER, root.op
     return [(root.args[-2], root.args[-1])]
-
-
-def _timed(graph: Graph) -> set[Node]:
-    """The nodes that differ from step to step without the state."""
-    found: set[Node] = set(graph.inputs.values())
-    for node in graph.nodes():
-        if any(arg in found for arg in node.args):
-            found.add(node)
-    return found

@@ -101,6 +101,53 @@ def test_equal_calls_repeat_bit_for_bit():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
+@pytest.mark.parametrize("cell", [*HARD, "mut1", "lstmp"])
+def test_a_trace_shows_every_gate_with_its_gradients(cell, lengths):
+    found = []
+    for layer in pair(cell, bidirectional=True, dtype=torch.float64):
+        torch.manual_seed(1)
+        x = torch.randn(T, B, D, dtype=torch.float64, requires_grad=True)
+        _, _, trace = layer(x, lengths=lengths, trace=True)
+        shown = [value for name in trace for value in (trace.at(0, 0)[name], trace.at(0, 1)[name])]
+        loss = sum((value * torch.randn_like(value)).sum() for value in shown)
+        gradients = torch.autograd.grad(
+            loss, [x, *layer.parameters()], allow_unused=True, materialize_grads=True
+        )
+        found.append([*shown, *gradients])
+    agree(*found, NEAR[torch.float64])
+
+
+def test_the_way_back_can_be_gone_twice():
+    fused, _ = pair("lstm")
+    x = torch.randn(T, B, D, requires_grad=True)
+    loss = fused(x)[0].square().sum()
+    (once,) = torch.autograd.grad(loss, x, retain_graph=True)
+    (again,) = torch.autograd.grad(loss, x)
+    assert torch.equal(once, again)
+
+
+def test_an_output_changed_in_place_is_found_out():
+    fused, _ = pair("lstm")
+    output, _ = fused(torch.randn(T, B, D))
+    output.mul_(2)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        output.sum().backward()
+
+
+def test_permuting_the_batch_changes_no_bit():
+    fused, _ = pair("peephole")
+    order = torch.randperm(B)
+    x = torch.randn(T, B, D)
+    found = []
+    for rows in (x, x[:, order]):
+        rows = rows.clone().requires_grad_()
+        output, _ = fused(rows)
+        found.append([output, *torch.autograd.grad(output.square().sum(), rows)])
+    for one, two in zip(*found, strict=True):
+        assert torch.equal(one[:, order], two)
+
+
 def test_inference_keeps_nothing_and_gives_the_same():
     fused, _ = pair("lstm")
     x = torch.randn(T, B, D)
@@ -142,7 +189,6 @@ def test_huge_inputs_stay_finite(value):
     [
         ({"maps": gated.Convolution((3,))}, {}, "it has no convolution"),
         ({"dtype": torch.float16}, {}, "float32 and float64"),
-        ({}, {"trace": True}, "it shows no gates"),
     ],
 )
 def test_what_it_cannot_run_is_refused_with_the_reason(options, call, reason):

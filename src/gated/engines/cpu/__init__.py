@@ -2,31 +2,28 @@
 
 What does not depend on the state is computed before the loop by PyTorch, for all steps at once; the
 loop is one operation of autograd, and the gradients of its matrices are one large product each.
-
-It is taken when asked for by name. Not there yet: gates (`trace=True`), convolutions,
-`torch.compile`, and the tuning that would let `auto` choose it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from gated.engines import reference
+from gated.engines.cpu.autograd import apply, shown_values
 from gated.engines.cpu.build import unavailable
-from gated.engines.cpu.operation import Compiled, Loop
+from gated.engines.cpu.gather import Values, gather
+from gated.engines.cpu.operation import Compiled, infer, train
 from gated.engines.cpu.rows import Rows
 from gated.engines.job import Job, Result
-from gated.equations.graph import Graph, length
-from gated.equations.schedule import width_of
+from gated.engines.job import Values as Named
+from gated.equations.graph import Graph
+from gated.equations.symbols import Node
 
 _REALS = {torch.float32: "float", torch.float64: "double"}
-_apply: Callable[..., Any] = Loop.apply
 
 
 def supports(job: Job) -> str | None:
@@ -43,74 +40,95 @@ def supports(job: Job) -> str | None:
         return missing
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
-    if job.trace:
-        return "it shows no gates"
-    if any(node.op == "convolve" for node in job.cell.graph.nodes()):
+    return _obstacle(job.cell.graph)
+
+
+@lru_cache(maxsize=256)
+def _obstacle(graph: Graph) -> str | None:
+    """What of a cell's equations the engine has no kernel for."""
+    if any(node.op == "convolve" for node in graph.nodes()):
         return "it has no convolution"
-    moving = job.cell.graph.depends_on_state()
-    if not all(node in moving for node in job.cell.graph.updates.values()):
-        return "a state does not depend on the state before"
+    moving = graph.depends_on_state()
+    for name, node in graph.equations.items():
+        if name in graph.updates and node not in moving:
+            return f"the state {name} does not depend on the state before"
+        if node.op == "state":
+            return f"{name} is a state of the step before as it stands"
     return None
 
 
 @lru_cache(maxsize=256)
-def _compiled(graph: Graph, real: str) -> Compiled:
-    return Compiled(graph, real)
+def compiled(graph: Graph, real: str, traced: bool = False) -> Compiled:
+    """The loops of a cell, compiled once."""
+    return Compiled(graph, real, traced)
 
 
 def run(job: Job) -> Result:
     """Run the job, layer by layer, one direction after the other."""
+    if not torch.is_autocast_enabled("cpu"):
+        return _run(job)
     with torch.autocast("cpu", enabled=False):
         return _run(job)
 
 
 def _run(job: Job) -> Result:
-    inputs, finals = dict(job.inputs), []
-    first = next(iter(inputs))
-    compiled = _compiled(job.cell.graph, _REALS[job.sequence.dtype])
-    rows = [Rows(job, reverse=d == 1) for d in range(job.num_directions)]
+    inputs, finals, traces = dict(job.inputs), [], []
+    first, sequence = next(iter(inputs.items()))
+    loops = compiled(job.cell.graph, _REALS[sequence.dtype], job.trace)
+    steps = len(sequence) if job.batch_sizes is None else len(job.batch_sizes)
+    directions = range(job.num_directions)
+    rows = [Rows(steps, sequence.shape[1], job.batch_sizes, d == 1) for d in directions]
     for layer in range(job.num_layers):
         if layer and job.training and job.dropout:
             inputs[first] = torch.nn.functional.dropout(inputs[first], job.dropout)
-        outputs = []
-        for direction in range(job.num_directions):
-            output, *last = _direction(job, layer, direction, inputs, compiled, rows[direction])
-            outputs.append(output)
-            finals.append(last)
+        runs = [_direction(job, layer, d, inputs, loops, rows[d]) for d in directions]
+        finals += [final for _, final, _ in runs]
+        traces.append([trace for *_, trace in runs])
+        outputs = [output for output, *_ in runs]
         inputs[first] = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
     final = tuple(torch.stack(states) for states in zip(*finals, strict=True))
-    return Result(inputs[first], final)
+    return Result(inputs[first], final, traces if job.trace else ())
 
 
 def _direction(
-    job: Job,
-    layer: int,
-    direction: int,
-    inputs: Mapping[str, Tensor],
-    compiled: Compiled,
-    rows: Rows,
-) -> list[Tensor]:
-    graph, loop = compiled.loop.graph, compiled.loop
-    place = layer * job.num_directions + direction
-    own = job.own[place] if job.own else {}
-    known = {graph.inputs[name]: value for name, value in (*inputs.items(), *own.items())}
-    parameters = reference.parameters(job, layer, direction)
-    leaves = {n.label: n for n in graph.nodes() if n.op == "parameter"}
-    known |= {leaves[key]: value for key, value in parameters.items() if key in leaves}
-    sequence = next(iter(inputs.values()))
-    values = reference.evaluate(loop.given, known)
-    lead = sequence.shape[:-1]
-    sizes = {**job.sizes, "D": sequence.shape[-1]}
-    given = []
-    for node, timed in loop.given.items():
-        width = length(width_of(node), sizes)
-        value = values[node]
-        value = value.expand(*lead, width).reshape(-1, width) if timed else value.expand(width)
-        given.append(value.contiguous())
-    matrices = [parameters[key].contiguous() for key in loop.matrices]
-    initial = [state[place].contiguous() for state in job.initial]
-    tensors = [*given, *matrices, *initial]
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    counts = (len(given), len(matrices))
-    output, *final = _apply(compiled, sizes, rows, keep, counts, *tensors)
-    return [output.view(*lead, -1), *final]
+    job: Job, layer: int, direction: int, inputs: Mapping[str, Tensor], loops: Compiled, rows: Rows
+) -> tuple[Tensor, list[Tensor], Named]:
+    """The first state at every step, the last states, and every named value if it is wanted."""
+    loop = loops.loop
+    own = job.own[layer * job.num_directions + direction] if job.own else {}
+    known = {loop.graph.inputs[name]: value for name, value in (*inputs.items(), *own.items())}
+    values = Values(loop, job, layer, direction, known)
+    tensors = gather(loop, job, values)
+    lead = job.sequence.shape[:-1]
+    sizes = {**job.sizes, "D": next(iter(inputs.values())).shape[-1]}
+    count = 1 + len(loop.graph.states)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        found = apply(loops, sizes, rows, *tensors)
+    elif job.trace:
+        made, saved = train(loops, sizes, rows, tensors)
+        found = (*made, *shown_values(loops, sizes, rows, saved))
+    else:
+        found = tuple(infer(loops, sizes, rows, tensors))
+    output, *final = (t for t in found[:count])
+    output = output.view(*lead, -1)
+    return output, final, _named(loops, values, found, lead) if job.trace else {}
+
+
+def _named(
+    loops: Compiled, values: Values, found: tuple[Tensor, ...], lead: tuple[int, ...]
+) -> Named:
+    """Every gate and state at every step by name."""
+    loop, names = loops.loop, [state.name for state in loops.loop.graph.states]
+    shown = [*loop.shown, *names[1:]]
+    at = dict(zip(shown, found[1 + len(names) :], strict=True)) | {names[0]: found[0]}
+    named: Named = {}
+    for name, node in loop.graph.equations.items():
+        value = at[name] if name in at else _spread(values, node, lead)
+        named[name] = value.reshape(*lead, value.shape[-1])
+    return named
+
+
+def _spread(values: Values, node: Node, lead: tuple[int, ...]) -> Tensor:
+    """A value that was known before the loop, for every step and row."""
+    value = values.of(node)
+    return value.expand(*lead, value.shape[-1])

@@ -2,33 +2,81 @@
 
 from __future__ import annotations
 
-from gated.engines.cpu.writer import Names, Parts, Writer
-from gated.equations.loop import Forward
+from gated.engines.cpu.frame import Kernel, Parts, copied, function
+from gated.engines.cpu.spelling import Names
+from gated.engines.cpu.storage import Buffer, Kept, Place, not_after, single
+from gated.engines.cpu.writer import Writer
 from gated.equations.schedule import width_of
-from gated.equations.symbols import Node
+
+
+def inputs(kept: Kept) -> list[Buffer]:
+    """What both loops are passed: what is known before them, matrices, the first states."""
+    loop = kept.loop
+    given = [
+        Buffer(f"given_{k}", "timed" if loop.given[node] else "vector", (width_of(node),))
+        for k, node in enumerate(loop.loose)
+    ]
+    banks = [Buffer(f"bank_{k}", "bank", (0,)) for k in range(len(loop.banks))]
+    initial = [Buffer(f"initial_{s.name}", "rows", (s.size,)) for s in loop.graph.states]
+    return [*kept.streams, *given, *banks, *initial]
 
 
 class Ahead(Writer):
-    """The forward loop. `kept` are the values that it writes for the loop backwards."""
+    """The forward loop. In training it leaves what the way back needs.
 
-    def __init__(
-        self,
-        loop: Forward,
-        kept: list[Node],
-        function: str,
-        names: Names,
-        letters: tuple[str, ...],
-    ):
-        super().__init__(loop, names, letters)
-        self.function = function
-        self.add_inputs()
-        for name, node in loop.updates.items():
-            self.add(node, f"state_{name}", "timed", width_of(node))
-        for k, node in enumerate(kept):
-            if node not in self.held:
-                self.add(node, f"kept_{k}", "timed", width_of(node))
-        self.locate(loop.stages, [])
+    Each worker carries the states of its rows in memory of its own; what is wanted at every step
+    is written as well.
+    """
 
-    def text(self) -> str:
+    def __init__(self, kept: Kept, names: Names, name: str, *, training: bool):
+        super().__init__(kept, kept.loop.stages, names)
+        self.name = name
+        self.parts = Parts()
+        loop = kept.loop
+        finals = [Buffer(f"final_{s.name}", "rows", (s.size,)) for s in loop.graph.states]
+        timed = kept.buffers if training else kept.buffers[:1]
+        self.buffers = [*inputs(kept), *timed, *finals]
+        for k, node in enumerate(loop.loose):
+            self.reads[node] = [Place(self.buffers[len(kept.streams) + k])]
+        for stream, buffer in zip(loop.streams, kept.streams, strict=True):
+            self.reads |= {node: [Place(buffer, k)] for k, node in enumerate(stream.nodes)}
+        for state in loop.graph.states:
+            self.carry(state.name, training or state is loop.graph.states[0])
+        if training:
+            updates = set(loop.updates.values())
+            for node, place in kept.at.items():
+                if node not in updates:
+                    self.writes.setdefault(node, []).append(place)
+        self.settle()
+
+    def carry(self, name: str, everywhere: bool) -> None:
+        """A state from step to step."""
+        loop = self.loop
+        node, before = loop.updates[name], loop.previous[name]
+        now = single(f"now_{name}", "scratch", width_of(node))
+        n = self.size(now.width)
+        self.scratch[now.buffer.name] = now.buffer
+        self.reads[before] = [now]
+        target = now
+        if not all(not_after(read, self.moments[node]) for read in self.read_at.get(before, [])):
+            target = single(f"next_{name}", "scratch", now.width)
+            self.scratch[target.buffer.name] = target.buffer
+            self.parts.closing.append(
+                copied(f"now_{name}.data", f"next_{name}.data", f"count * {n}")
+            )
+        places = [self.kept.states[name], target] if everywhere else [target]
+        self.writes.setdefault(node, []).extend(places)
+        self.parts.start.append(
+            copied(f"now_{name}.data", f"w.initial_{name} + first * {n}", f"count * {n}")
+        )
+        self.parts.finish.append(
+            copied(f"w.final_{name} + first * {n}", f"now_{name}.data", f"count * {n}")
+        )
+
+    def kernel(self) -> Kernel:
+        """What the function is called and takes."""
+        return Kernel(self.name, tuple(self.buffers))
+
+    def text(self, letters: tuple[str, ...]) -> str:
         """The function in C++."""
-        return self.frame(self.plan.stages, Parts())
+        return function(self, self.name, letters, self.parts)

@@ -2,122 +2,186 @@
 
 from __future__ import annotations
 
-from gated.engines.cpu.writer import Array, Names, Parts, Writer, literal
-from gated.equations.loop import Backward, Forward
+from gated.engines.cpu.ahead import inputs
+from gated.engines.cpu.frame import Kernel, Parts, function
+from gated.engines.cpu.spelling import Names
+from gated.engines.cpu.storage import Buffer, Kept, Place, not_after, single
+from gated.engines.cpu.writer import Writer, state_before
+from gated.equations.graph import Size
 from gated.equations.schedule import REDUCTIONS, width_of
 from gated.equations.symbols import Node
 
 
 class Astern(Writer):
-    """The loop backwards."""
+    """The loop backwards.
 
-    function = "backward"
+    Attributes:
+        products: where the gradient of each product with a matrix is left, by its node.
+    """
 
-    def __init__(self, loop: Forward, back: Backward, names: Names, letters: tuple[str, ...]):
-        super().__init__(loop, names, letters)
-        self.back = back
-        self.add_inputs()
-        for name, node in loop.updates.items():
-            self.add(node, f"state_{name}", "timed", width_of(node))
-        for k, node in enumerate(back.kept):
-            if node not in self.held:
-                self.add(node, f"kept_{k}", "timed", width_of(node))
-        first = loop.graph.states[0]
-        self.output = self.add(None, "d_output", "timed", first.size)
+    name = "backward"
+
+    def __init__(self, kept: Kept, names: Names):
+        super().__init__(kept, kept.back.stages, names)
+        self.back, self.parts = kept.back, Parts(backward=True)
+        # values to copy once the stages are done: (from, to), None for zeros
+        self.late: list[tuple[Node | None, Place]] = []
+        self.sums: list[tuple[Node, Buffer]] = []
+        self.products: dict[Node, Place] = {}
+        self.buffers = [*inputs(kept), *kept.buffers]
+        self.known_values()
+        self.arriving()
+        self.leaving_to_given()
+        self.leaving_to_products()
+        self.carried()
+        late = [node for node, _ in self.late if node is not None]
+        self.settle([*late, *(node for node, _ in self.sums)])
+
+    def known_values(self) -> None:
+        """What the forward loop left, and what it was given."""
+        loop, kept = self.loop, self.kept
+        for k, node in enumerate(loop.loose):
+            self.reads[node] = [Place(self.buffers[len(kept.streams) + k])]
+        for stream, buffer in zip(loop.streams, kept.streams, strict=True):
+            self.reads |= {node: [Place(buffer, k)] for k, node in enumerate(stream.nodes)}
         for state in loop.graph.states:
-            self.add(None, f"carry_{state.name}", "carry", state.size)
-        self.copied: list[tuple[Node, Array]] = []  # gradients that are computed elsewhere
-        self.sums: list[tuple[Node, Array]] = []
-        own = {n for s in back.stages for p in s.passes for ns in p.values() for n in ns}
-        for k, (node, gradient) in enumerate(back.given.items()):
-            kind = "timed" if loop.given[node] else "vector"
-            array = Array(gradient, f"d_given_{k}", kind, width_of(node))
-            self.arrays.append(array)
-            if kind == "vector":
-                self.sums.append((gradient, array))
-            elif gradient in own and gradient not in self.held and gradient.op not in REDUCTIONS:
-                self.held[gradient] = array
-            else:
-                self.copied.append((gradient, array))
-        pairs = [(g, v) for ps in back.outer.values() for g, v in ps]
-        for k, node in enumerate(dict.fromkeys([g for g, _ in pairs])):
-            if node in self.held:
+            self.reads[loop.previous[state.name]] = [state_before(state.name, state.size)]
+        self.reads |= {node: [place] for node, place in kept.at.items()}
+
+    def arriving(self) -> None:
+        """The gradients of what is wanted at every step, and of the last states."""
+        loop = self.loop
+        first = loop.graph.states[0].name
+        widest: dict[str, None] = {}
+        for name, seed in self.back.seeds.items():
+            places = []
+            if name in loop.updates:
+                places.append(single(f"carry_{name}", "rows", width_of(seed)))
+            if name == first or loop.shown or name not in loop.updates:
+                places.append(single(f"d_{name}", "maybe", width_of(seed)))
+                widest[self.size(width_of(seed))] = None
+            self.buffers += [place.buffer for place in places]
+            self.reads[seed] = places
+        self.parts.shared.append("real* zeros;")
+        self.parts.before += [
+            f"Buffer<real> zeros; zeros.reserve(std::max<index_t>({{{', '.join(widest)}}}));",
+            "w.zeros = zeros.data;",
+        ]
+
+    def leaving_to_given(self) -> None:
+        """The gradients of what was given."""
+        loop = self.loop
+        for number, stream in enumerate(loop.streams):
+            buffer = self.kept.streams[number]
+            if not self.kept.over[number]:
+                buffer = Buffer(f"d_{buffer.name}", "timed", buffer.widths)
+                self.buffers.append(buffer)
+            for k, node in enumerate(stream.nodes):
+                self.leave(self.back.given.get(node), Place(buffer, k))
+        for k, node in enumerate(loop.loose):
+            gradient = self.back.given.get(node)
+            if gradient is None:
                 continue
-            array = Array(node, f"d_product_{k}", "timed", width_of(node))
-            self.arrays.append(array)
-            if node in own and node.op not in REDUCTIONS:
-                self.held[node] = array
+            if loop.given[node]:
+                place = single(f"d_given_{k}", "timed", width_of(node))
+                self.buffers.append(place.buffer)
+                self.leave(gradient, place)
             else:
-                self.copied.append((node, array))
-        roots = [n for n in back.carried.values() if n is not None]
-        self.locate(back.stages, [*roots, *(n for n, _ in self.sums), *(n for n, _ in self.copied)])
-        self.scratch |= {seed: width_of(seed) for seed in back.seeds.values()}
+                total = Buffer(f"d_given_{k}", "vector", (width_of(node),))
+                self.buffers.append(total)
+                self.sums.append((gradient, total))
 
-    def text(self) -> str:
+    def leave(self, gradient: Node | None, place: Place) -> None:
+        """Write a gradient when it is computed, or once all is if that is elsewhere."""
+        if gradient in self.moments and gradient.op not in REDUCTIONS:
+            self.writes.setdefault(gradient, []).append(place)
+            if place.buffer.kind == "timed":
+                self.products.setdefault(gradient, place)
+        else:
+            self.late.append((gradient, place))
+
+    def leaving_to_products(self) -> None:
+        """The gradients of products with matrices, for the matrices' own."""
+        nodes = dict.fromkeys(g for pairs in self.back.outer.values() for g, _ in pairs)
+        rest = [node for node in nodes if node not in self.products]
+        if rest:
+            buffer = Buffer("d_products", "timed", tuple(width_of(node) for node in rest))
+            self.buffers.append(buffer)
+            for k, node in enumerate(rest):
+                self.products[node] = Place(buffer, k)
+                self.leave(node, Place(buffer, k))
+
+    def carried(self) -> None:
+        """The gradients of the states before go to the step before."""
+        late = {node for node, _ in self.late} | {node for node, _ in self.sums}
+        taken: set[Node] = set()
+        for state in self.loop.graph.states:
+            node, seed = self.back.carried[state.name], self.back.seeds[state.name]
+            carry = single(f"carry_{state.name}", "rows", state.size)
+            at = self.moments.get(node) if node is not None else None
+            reads = self.read_at.get(seed, [])
+            others = {n for k, n in self.back.carried.items() if k != state.name}
+            direct = (
+                node is not None
+                and at is not None
+                and node.op not in REDUCTIONS
+                and node not in taken
+                and seed not in late
+                and seed not in others
+                and all(not_after(read, at) for read in reads)
+            )
+            if direct and node is not None:
+                taken.add(node)
+                self.writes.setdefault(node, []).append(carry)
+            else:
+                self.keep_apart(seed, state.name, state.size)
+                self.late.append((node, carry))
+
+    def keep_apart(self, seed: Node, name: str, size: Size) -> None:
+        """Copy what arrives, since its place is written before it is last read."""
+        own = Place(self.own(f"s_{self.names.of(seed)}", size))
+        value = " + ".join(f"({self.pointer(place)})[u]" for place in self.reads[seed])
+        self.parts.opening += self.each(self.pointer(own), value, size)
+        self.reads[seed] = [own]
+
+    def each(self, target: str, value: str, size: Size) -> list[str]:
+        """A loop over the rows and units of a value."""
+        return [
+            "for (index_t r = 0; r < count; ++r)",
+            f"    for (index_t u = 0; u < {self.size(size)}; ++u) ({target})[u] = {value};",
+        ]
+
+    def text(self, letters: tuple[str, ...]) -> str:
         """The function in C++."""
-        parts = Parts(backward=True)
-        first = self.plan.graph.states[0].name
-        for state in self.plan.graph.states:
-            name, n = state.name, self.size(state.size)
-            # the gradient that arrives: from later steps, and from outside
-            outside = f" + (w.d_output ? w.d_output[at * {n} + k] : real(0))"
-            arrives = f"w.carry_{name}[first * {n} + k]{outside if name == first else ''}"
-            seed = f"s_{self.names.of(self.back.seeds[name])}.data[k]"
-            parts.opening += _copy(seed, arrives, n)
-            node = self.back.carried[name]
-            value = "real(0)" if node is None else self.whole(node, n)
-            parts.closing += _copy(f"w.carry_{name}[first * {n} + k]", value, n)
-        for node, array in self.copied:
-            n = self.size(array.width)
-            parts.closing += _copy(f"w.{array.name}[at * {n} + k]", self.whole(node, n), n)
-        for node, array in self.sums:
-            self.add_sum(parts, node, array)
-        return self.frame(self.back.stages, parts)
+        for node, place in self.late:
+            value = "real(0)" if node is None else self.at_unit(node)
+            self.parts.closing += self.each(self.pointer(place), value, place.width)
+        for gradient, buffer in self.sums:
+            self.add_sum(gradient, buffer)
+        return function(self, self.name, letters, self.parts)
 
-    def add_sum(self, parts: Parts, node: Node, array: Array) -> None:
+    def add_sum(self, node: Node, buffer: Buffer) -> None:
         """Sum a gradient over rows and steps: each thread for itself, then in their order."""
-        n, total = self.size(array.width), f"total_{array.name}"
+        parts = self.parts
+        n, total = self.size(buffer.widths[0]), f"total_{buffer.name}"
         parts.shared += [f"real* {total};"]
         parts.before += [
-            "if (threads < 1) threads = 1;",
-            f"Buffer<real> {total}; {total}.reserve(threads * {n});",
+            f"Buffer<real> {total}; {total}.reserve(std::max(threads, 1) * {n});",
             f"w.{total} = {total}.data;",
         ]
         parts.closing += [
             "for (index_t r = 0; r < count; ++r)",
             f"    for (index_t u = 0; u < {n}; ++u)",
-            f"        w.{total}[me * {n} + u] += {self.at_row(node)};",
+            f"        w.{total}[me * {n} + u] += {self.at_unit(node)};",
         ]
         parts.after += [
             f"for (index_t u = 0; u < {n}; ++u) {{",
             "    real sum = 0;",
-            f"    for (int k = 0; k < threads; ++k) sum += w.{total}[k * {n} + u];",
-            f"    w.{array.name}[u] = sum;",
+            f"    for (int k = 0; k < std::max(threads, 1); ++k) sum += {total}.data[k * {n} + u];",
+            f"    w.{buffer.name}[u] = sum;",
             "}",
         ]
 
-    def whole(self, node: Node, n: str) -> str:
-        """Element k of a vector over this step's rows."""
-        if node.op == "constant":
-            return literal(node.value)
-        if node in self.held:
-            array = self.held[node]
-            if array.kind == "vector":
-                return f"w.{array.name}[k % {n}]"
-            return f"w.{array.name}[at * {n} + k]"
-        return f"s_{self.names.of(node)}.data[k]"
-
-    def at_row(self, node: Node) -> str:
-        """Unit u of row r."""
-        wide = self.size(width_of(node))
-        unit = "0" if wide == "1" else "u"
-        if node.op == "constant":
-            return literal(node.value)
-        if node in self.held and self.held[node].kind != "vector":
-            return f"w.{self.held[node].name}[(at + r) * {wide} + {unit}]"
-        return f"s_{self.names.of(node)}.data[r * {wide} + {unit}]"
-
-
-def _copy(target: str, value: str, n: str) -> list[str]:
-    """Element k of this step's rows from another."""
-    return [f"for (index_t k = 0; k < count * {n}; ++k)", f"    {target} = {value};"]
+    def kernel(self) -> Kernel:
+        """What the function is called and takes."""
+        return Kernel(self.name, tuple(self.buffers))

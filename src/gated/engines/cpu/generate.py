@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gated.engines.cpu.ahead import Ahead
 from gated.engines.cpu.astern import Astern
-from gated.engines.cpu.writer import Kernel, Names
-from gated.equations.loop import Backward, Forward
+from gated.engines.cpu.frame import Kernel
+from gated.engines.cpu.spelling import Names
+from gated.engines.cpu.storage import Kept, Place
 from gated.equations.ops import OPS
 from gated.equations.render import expression
 from gated.equations.symbols import Node
@@ -16,35 +17,39 @@ from gated.equations.symbols import Node
 _RUNTIME = [Path(__file__).with_name(name) for name in ("functions.hpp", "kernel.hpp")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """The generated C++ and what its functions take: inference, training and its way back."""
+    """The generated C++ and what its functions take: inference, training and its way back.
+
+    `products` tells where the way back leaves the gradient of each product with a matrix.
+    """
 
     text: str
     letters: tuple[str, ...]
     forward: Kernel
     training: Kernel
     backward: Kernel
+    products: dict[Node, Place]
 
 
-def generate(loop: Forward, back: Backward, real: str) -> Source:
+def generate(kept: Kept, real: str) -> Source:
     """The C++ of both loops in `float` or `double`."""
-    names = Names()
-    letters = tuple(loop.graph.letters)
-    writers = [
-        Ahead(loop, [], "forward", names, letters),
-        Ahead(loop, back.kept, "training", names, letters),
-        Astern(loop, back, names, letters),
-    ]
+    names, graph = Names(), kept.loop.graph
+    letters = tuple(graph.letters)
+    forward = Ahead(kept, names, "forward", training=False)
+    training = Ahead(kept, names, "training", training=True)
+    backward = Astern(kept, names)
     head = [
-        f"// {loop.graph.cell}, generated from its equations:",
-        *(f"//   {name} = {expression_line(node)}" for name, node in loop.graph.equations.items()),
+        f"// {graph.cell}, generated from its equations:",
+        *(f"//   {name} = {expression_line(node)}" for name, node in graph.equations.items()),
         f"typedef {real} real;",
         "",
         *(part.read_text() for part in _RUNTIME),
     ]
-    text = "\n".join([*head, *(writer.text() for writer in writers)])
-    return Source(text, letters, *(writer.kernel() for writer in writers))
+    writers = (forward, training, backward)
+    text = "\n".join([*head, *(writer.text(letters) for writer in writers)])
+    kernels = [writer.kernel() for writer in writers]
+    return Source(text, letters, kernels[0], kernels[1], kernels[2], backward.products)
 
 
 def expression_line(node: Node) -> str:

@@ -3,10 +3,18 @@
 //
 // Axes: T time, B rows, N packed steps; a step's rows are a prefix of all rows.
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <sched.h>
+#ifdef STD_THREADS  // for a thread sanitizer, which does not know OpenMP
+#include <thread>
+#include <vector>
+#else
 #include <omp.h>
+#endif
 
 #ifndef LANES
 #define LANES 16
@@ -29,6 +37,32 @@ template <class R> struct Buffer {
     ~Buffer() { std::free(data); }
 };
 
+// ---- threads -----------------------------------------------------------------------------------
+
+// Runs f(me, of how many) in each thread.
+template <class F> static inline void parallel(int threads, const F& f) {
+    if (threads <= 1) { f(0, 1); return; }
+#ifdef STD_THREADS
+    std::vector<std::thread> others;
+    for (int k = 1; k < threads; ++k) others.emplace_back([&f, k, threads] { f(k, threads); });
+    f(0, threads);
+    for (std::thread& other : others) other.join();
+#else
+#pragma omp parallel num_threads(threads)
+    f(omp_get_thread_num(), omp_get_num_threads());
+#endif
+}
+
+// Waits until `ready()`: a moment without giving up the core, then giving way to others.
+template <class F> static inline void wait_until(const F& ready) {
+    for (int turn = 0; !ready(); ++turn) {
+        if (turn > 4000) sched_yield();
+#if defined(__x86_64__)
+        else __builtin_ia32_pause();
+#endif
+    }
+}
+
 // ---- products ----------------------------------------------------------------------------------
 
 // A matrix, or one block of it a head, cut into panels of columns of the product, each panel
@@ -38,80 +72,157 @@ template <class R> struct Packed {
     Buffer<R> panels;
     index_t heads = 1, rows = 0, depth = 0, count = 0;
 
-    // Each head's matrix as it is stored, (rows, depth), or transposed, (depth, rows).
-    void pack(const R* matrix, index_t heads_, index_t rows_, index_t depth_, bool transposed) {
+    // Each head's matrix as it is stored, (rows, depth), or transposed, (depth, rows); returns how
+    // many numbers it has.
+    index_t pack(const R* matrix, index_t heads_, index_t rows_, index_t depth_, bool transposed,
+                 int threads) {
         heads = heads_, rows = rows_, depth = depth_;
         count = (rows + WIDE - 1) / WIDE;
-        panels.reserve(heads * count * WIDE * depth);
-        R* out = panels.data;
-        for (index_t head = 0; head < heads; ++head, matrix += rows * depth)
-            for (index_t start = 0; start < rows; start += WIDE, out += WIDE * depth) {
-                const index_t wide = rows - start < WIDE ? rows - start : WIDE;
-                for (index_t k = 0; k < depth; ++k)
-                    for (index_t j = 0; j < wide; ++j)
-                        out[k * WIDE + j] = transposed ? matrix[k * rows + start + j]
-                                                       : matrix[(start + j) * depth + k];
+        std::free(panels.data);
+        const size_t bytes = (heads * count * WIDE * depth * sizeof(R) + 63) / 64 * 64;
+        panels.data = static_cast<R*>(std::aligned_alloc(64, bytes ? bytes : 64));
+        const index_t all = heads * count;
+        parallel(heads * rows * depth > (1 << 16) ? threads : 1, [&](int me, int of) {
+            for (index_t k = all * me / of; k < all * (me + 1) / of; ++k)
+                pack_panel(matrix + k / count * rows * depth, k % count * WIDE,
+                           panels.data + k * WIDE * depth, transposed);
+        });
+        return heads * rows * depth;
+    }
+
+    void pack_panel(const R* matrix, index_t start, R* out, bool transposed) {
+        const index_t wide = rows - start < WIDE ? rows - start : WIDE;
+        if (wide < WIDE) std::memset(out, 0, WIDE * depth * sizeof(R));
+        if (transposed) {
+            for (index_t k = 0; k < depth; ++k)
+                std::memcpy(out + k * WIDE, matrix + k * rows + start, wide * sizeof(R));
+            return;
+        }
+        constexpr index_t BLOCK = 16;  // of the depth: what is read and written stays in cache
+        for (index_t k = 0; k < depth; k += BLOCK) {
+            const index_t end = k + BLOCK < depth ? k + BLOCK : depth;
+            for (index_t j = 0; j < wide; ++j) {
+                const R* in = matrix + (start + j) * depth;
+                for (index_t m = k; m < end; ++m) out[m * WIDE + j] = in[m];
             }
+        }
     }
 };
 
-template <class R, int ROWS>
+// ROWS rows times PANELS panels, all sums in registers.
+template <class R, int ROWS, int PANELS>
 static inline void tile(const R* __restrict panel, index_t depth, const R* __restrict v, index_t stride,
                         R* __restrict y, index_t ystride, index_t wide, bool add) {
-    constexpr index_t WIDE = Packed<R>::WIDE;
-    typedef R vec __attribute__((vector_size(WIDE * sizeof(R) / 2), aligned(sizeof(R)), may_alias));
-    constexpr index_t HALF = WIDE / 2;
-    vec sum[ROWS][2];
-    for (int r = 0; r < ROWS; ++r) sum[r][0] = sum[r][1] = vec{} ;
+    constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
+    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    vec sum[ROWS][2 * PANELS];
+    for (int r = 0; r < ROWS; ++r)
+        for (int p = 0; p < 2 * PANELS; ++p) sum[r][p] = vec{};
     for (index_t k = 0; k < depth; ++k) {
-        const vec left = *reinterpret_cast<const vec*>(panel + k * WIDE);
-        const vec right = *reinterpret_cast<const vec*>(panel + k * WIDE + HALF);
+        vec column[2 * PANELS];
+        for (int p = 0; p < 2 * PANELS; ++p)
+            column[p] = *reinterpret_cast<const vec*>(panel + p / 2 * depth * WIDE + k * WIDE + p % 2 * HALF);
         for (int r = 0; r < ROWS; ++r) {
             const R one = v[r * stride + k];
-            sum[r][0] += left * one;
-            sum[r][1] += right * one;
+            for (int p = 0; p < 2 * PANELS; ++p) sum[r][p] += column[p] * one;
         }
     }
-    for (int r = 0; r < ROWS; ++r) {
-        R* out = y + r * ystride;
-        if (wide == WIDE) {
-            vec* o = reinterpret_cast<vec*>(out);
-            if (add) sum[r][0] += o[0], sum[r][1] += o[1];
-            o[0] = sum[r][0], o[1] = sum[r][1];
-        } else {
-            R edge[WIDE];
-            *reinterpret_cast<vec*>(edge) = sum[r][0];
-            *reinterpret_cast<vec*>(edge + HALF) = sum[r][1];
-            for (index_t j = 0; j < wide; ++j) out[j] = add ? out[j] + edge[j] : edge[j];
+    for (int r = 0; r < ROWS; ++r)
+        for (int p = 0; p < 2 * PANELS; ++p) {
+            R* out = y + r * ystride + p * HALF;
+            const index_t left = wide - p * HALF;
+            if (left >= HALF) {
+                vec* o = reinterpret_cast<vec*>(out);
+                *o = add ? *o + sum[r][p] : sum[r][p];
+            } else {
+                R edge[HALF];
+                *reinterpret_cast<vec*>(edge) = sum[r][p];
+                for (index_t j = 0; j < left; ++j) out[j] = add ? out[j] + edge[j] : edge[j];
+            }
+        }
+}
+
+// Some panels of a matrix times all rows.
+template <class R>
+static inline void columns(const Packed<R>& m, const R* v, index_t stride, R* y, index_t ystride,
+                           index_t count, bool add, index_t from, index_t to) {
+    constexpr index_t WIDE = Packed<R>::WIDE;
+    for (index_t k = from; k < to;) {
+        const index_t head = k / m.count, start = k % m.count * WIDE;
+        const R* panel = m.panels.data + k * WIDE * m.depth;
+        const R* in = v + head * m.depth;
+        R* out = y + head * m.rows + start;
+        const index_t wide = m.rows - start, side = (wide + WIDE - 1) / WIDE;  // panels of this head
+        const index_t more = side < to - k ? side : to - k;
+        // few rows have too few sums to keep the core busy: several panels at once
+        if (count == 1 && more >= 4) {
+            tile<R, 1, 4>(panel, m.depth, in, stride, out, ystride, wide, add), k += 4;
+            continue;
+        }
+        if (count <= 3 && more >= 2) {
+            if (count == 1) tile<R, 1, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
+            if (count == 2) tile<R, 2, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
+            if (count == 3) tile<R, 3, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
+            k += 2;
+            continue;
+        }
+        ++k;
+        index_t left = count;
+        for (; left >= 8; left -= 8, in += 8 * stride, out += 8 * ystride)
+            tile<R, 8, 1>(panel, m.depth, in, stride, out, ystride, wide, add);
+        switch (left) {
+            case 1: tile<R, 1, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 2: tile<R, 2, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 3: tile<R, 3, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 4: tile<R, 4, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 5: tile<R, 5, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 6: tile<R, 6, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 7: tile<R, 7, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            default: break;
         }
     }
 }
 
+// Threads that share one worker's products, since its rows are too few to be shared: the leader
+// posts each product, and everybody computes some of its panels.
+template <class R> struct Team {
+    int size = 1;
+    std::atomic<int> posted{0}, done{0};
+    struct { const Packed<R>* m; const R* v; index_t stride; R* y; index_t ystride, count; bool add; } job;
+
+    void part(int me) {
+        const index_t all = job.m->heads * job.m->count;
+        columns(*job.m, job.v, job.stride, job.y, job.ystride, job.count, job.add,
+                all * me / size, all * (me + 1) / size);
+    }
+    void post() {
+        done.store(0, std::memory_order_relaxed);
+        posted.fetch_add(1, std::memory_order_release);
+        part(0);
+        wait_until([&] { return done.load(std::memory_order_acquire) == size - 1; });
+    }
+    void stop() { job.m = nullptr, posted.fetch_add(1, std::memory_order_release); }
+    void serve(int me) {
+        for (int seen = 0;;) {
+            wait_until([&] { return posted.load(std::memory_order_acquire) != seen; });
+            ++seen;
+            if (!job.m) return;
+            part(me);
+            done.fetch_add(1, std::memory_order_release);
+        }
+    }
+};
+
 // y (count, heads * rows) = v (count, heads * depth) times the matrix, or y + that.
 template <class R>
-static inline void multiply(const Packed<R>& m, const R* v, index_t stride, R* y, index_t ystride,
-                            index_t count, bool add) {
-    constexpr index_t WIDE = Packed<R>::WIDE;
-    const R* panel = m.panels.data;
-    for (index_t head = 0; head < m.heads; ++head)
-        for (index_t start = 0; start < m.rows; start += WIDE, panel += WIDE * m.depth) {
-            const index_t wide = m.rows - start < WIDE ? m.rows - start : WIDE;
-            const R* in = v + head * m.depth;
-            R* out = y + head * m.rows + start;
-            index_t left = count;
-            for (; left >= 8; left -= 8, in += 8 * stride, out += 8 * ystride)
-                tile<R, 8>(panel, m.depth, in, stride, out, ystride, wide, add);
-            switch (left) {
-                case 1: tile<R, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 2: tile<R, 2>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 3: tile<R, 3>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 4: tile<R, 4>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 5: tile<R, 5>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 6: tile<R, 6>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                case 7: tile<R, 7>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-                default: break;
-            }
-        }
+static inline void multiply(Team<R>* team, const Packed<R>& m, const R* v, index_t stride, R* y,
+                            index_t ystride, index_t count, bool add) {
+    if (team && team->size > 1) {
+        team->job = {&m, v, stride, y, ystride, count, add};
+        team->post();
+    } else {
+        columns(m, v, stride, y, ystride, count, add, 0, m.heads * m.count);
+    }
 }
 
 // ---- rows and time -----------------------------------------------------------------------------
@@ -124,53 +235,60 @@ struct Rows {
 
     // the step whose state a step goes on from, -1 if it starts from the initial one
     index_t before(index_t t) const { return reverse ? (t + 1 < steps ? t + 1 : -1) : t - 1; }
-    // how many of `count` rows from `first` on have a state from the step before
-    index_t running(index_t t, index_t first, index_t count) const {
-        const index_t b = before(t);
-        if (b < 0) return 0;
-        const index_t left = sizes[b] - first;
-        return left < 0 ? 0 : (left < count ? left : count);
-    }
     // a state of the step before, for one row
-    template <class R>
-    const R* state(const R* over_time, const R* initial, index_t n, index_t t, index_t row) const {
+    template <class R> R* state(R* over_time, R* initial, index_t n, index_t t, index_t row) const {
         const index_t b = before(t);
         if (b >= 0 && row < sizes[b]) return over_time + (offsets[b] + row) * n;
         return initial + row * n;
     }
+    // where part k of `count` begins, all parts being about equal work: longest rows come first
+    index_t part(int k, int count) const {
+        if (k == count) return batch;
+        index_t total = 0, done = 0, row = 0, length = steps;
+        for (index_t t = 0; t < steps; ++t) total += sizes[t];
+        while (row < batch && done * count < k * total) {
+            while (length > 0 && sizes[length - 1] <= row) --length;
+            done += length;
+            ++row;
+        }
+        return row;
+    }
 };
 
-// Runs `step(worker, t, first row, count)` over time, each thread on its own rows, none waiting.
-template <class Make>
-static inline void over_time(const Rows& rows, int threads, bool backward, const Make& make) {
-    if (threads > rows.batch) threads = rows.batch;
-    if (threads < 1) threads = 1;
-    // rows in slices of about equal work: rows of a packed batch come longest first
-    index_t total = 0;
-    for (index_t t = 0; t < rows.steps; ++t) total += rows.sizes[t];
-#pragma omp parallel num_threads(threads)
-    {
-        const int count = omp_get_num_threads(), me = omp_get_thread_num();
-        index_t bounds[2];
-        for (int side = 0; side < 2; ++side) {
-            const index_t part = me + side;
-            if (part == count) { bounds[side] = rows.batch; continue; }
-            // the row below which `part` parts of the work lie
-            index_t done = 0, row = 0, length = rows.steps;
-            while (row < rows.batch && done * count < part * total) {
-                while (length > 0 && rows.sizes[length - 1] <= row) --length;
-                done += length;
-                ++row;
-            }
-            bounds[side] = row;
-        }
-        const index_t first = bounds[0], end = bounds[1];
-        auto worker = make(me, end - first);
-        const bool downward = rows.reverse != backward;
-        for (index_t i = 0; i < rows.steps && end > first; ++i) {
-            const index_t t = downward ? rows.steps - 1 - i : i;
-            const index_t here = rows.sizes[t] < end ? rows.sizes[t] : end;
-            if (here > first) worker.step(t, first, here - first);
-        }
+template <class W>
+static inline void run(const Rows& rows, bool backward, W& worker, index_t first, index_t end) {
+    if (end <= first) return;
+    worker.start(first, end - first);
+    const bool downward = rows.reverse != backward;
+    for (index_t i = 0; i < rows.steps; ++i) {
+        const index_t t = downward ? rows.steps - 1 - i : i;
+        const index_t here = rows.sizes[t] < end ? rows.sizes[t] : end;
+        if (here > first) worker.step(t, first, here - first);
     }
+    worker.finish(first, end - first);
+}
+
+// Matrices of fewer numbers are multiplied sooner than a second thread is told of them.
+static constexpr index_t SHARED_PRODUCTS = 1 << 17;
+
+// Runs a worker's steps over time. Each thread has rows of its own and waits for no other; rows too
+// few for that are one worker's, whose products all threads share.
+template <class R, class Make>
+static inline void over_time(const Rows& rows, int threads, bool backward, index_t packed, const Make& make) {
+    if (rows.batch < threads && packed >= SHARED_PRODUCTS) {
+        Team<R> team;
+        parallel(threads, [&](int me, int of) {
+            if (me) { team.serve(me); return; }
+            team.size = of;
+            auto worker = make(0, &team, rows.batch);
+            run(rows, backward, worker, 0, rows.batch);
+            team.stop();
+        });
+        return;
+    }
+    parallel(threads < rows.batch ? threads : int(rows.batch), [&](int me, int of) {
+        const index_t first = rows.part(me, of), end = rows.part(me + 1, of);
+        auto worker = make(me, static_cast<Team<R>*>(nullptr), end - first);
+        run(rows, backward, worker, first, end);
+    });
 }

@@ -1,184 +1,229 @@
-"""The loop over time as one operation of autograd."""
+"""The loop over time of one layer and direction, forward and backward, as functions of tensors."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gated.engines import reference
+from gated.engines.cpu import pool
 from gated.engines.cpu.build import library
+from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.generate import Source, generate
+from gated.engines.cpu.gradients import of_matrices, times
 from gated.engines.cpu.rows import Rows
+from gated.engines.cpu.storage import Buffer, Kept
 from gated.engines.cpu.threads import threads
-from gated.engines.cpu.writer import Kernel
 from gated.equations.graph import Graph, length
 from gated.equations.loop import Backward, Forward, backward, forward
-from gated.equations.symbols import Node
+
+# numbers of the given values of one turn in inference: what stays in a cache
+_TURN = 1 << 20
+_LEAST_ROWS = 256
+_SMALL = 1 << 20  # multiplications below which one thread is quicker
+
+Sizes = Mapping[str, int]
+Tensors = Sequence[Tensor | None]
 
 
 class Compiled:
-    """A cell's loops for one type of numbers."""
+    """A cell's loops for one type of numbers.
 
-    def __init__(self, graph: Graph, real: str):
-        self.loop: Forward = forward(graph)
+    Attributes:
+        loop, back: what they compute; kept: where it stands.
+        source: the C++, and what its functions are passed.
+        traced: whether every named value is left for the caller to see.
+    """
+
+    def __init__(self, graph: Graph, real: str, traced: bool = False):
+        self.traced = traced
+        self.loop: Forward = forward(graph, traced)
         self.back: Backward = backward(self.loop)
-        self.source: Source = generate(self.loop, self.back, real)
+        self.kept = Kept(self.loop, self.back)
+        self.source: Source = generate(self.kept, real)
         self.library = library(self.source.text)
+        for kernel in (self.source.forward, self.source.training, self.source.backward):
+            function = getattr(self.library, kernel.name)
+            function.restype = None
+            function.argtypes = [
+                ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
+                ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+            ]  # fmt: skip
 
     def call(
-        self, kernel: Kernel, arrays: Sequence[Tensor | None], sizes: Mapping[str, int], rows: Rows
-    ) -> None:
-        """Run one of the loops on its arrays."""
-        pointers = (ctypes.c_void_p * len(arrays))(
-            *[None if array is None else array.data_ptr() for array in arrays]
-        )
+        self, kernel: Kernel, pointers: Mapping[str, int], sizes: Sizes, rows: Rows,
+        steps: tuple[int, int], batch: int,
+    ) -> None:  # fmt: skip
+        """Run one of the loops over some of the steps, on the memory of its buffers by name."""
+        count = len(kernel.buffers)
+        arrays = (ctypes.c_void_p * count)(*[pointers[b.name] or None for b in kernel.buffers])
         letters = (ctypes.c_int64 * (len(self.source.letters) or 1))(
             *[sizes[letter] for letter in self.source.letters]
         )
-        function = getattr(self.library, kernel.name)
-        function.restype = None
-        function(
-            pointers, letters, ctypes.c_long(len(rows.sizes)), ctypes.c_long(rows.batch),
-            ctypes.c_void_p(rows.sizes.data_ptr()), ctypes.c_void_p(rows.offsets.data_ptr()),
-            ctypes.c_int(rows.reverse), ctypes.c_int(threads()),
+        first, end = steps
+        getattr(self.library, kernel.name)(
+            arrays, letters, end - first, batch, rows.sizes.data_ptr() + 8 * first,
+            rows.offsets.data_ptr() + 8 * first, rows.reverse, self.threads(rows, sizes),
         )  # fmt: skip
 
-
-class Loop(torch.autograd.Function):
-    """The loop over time as one operation: given values, matrices and initial states in."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, compiled: Compiled, sizes: dict[str, int], rows: Rows, keep: bool,
-        counts: tuple[int, int], *tensors: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        """The output at every packed step, and the states after each row's last."""
-        kernel = compiled.source.training if keep else compiled.source.forward
-        like = tensors[0]
-        made = [
-            like.new_empty((rows.total, length(array.width, sizes)))
-            for array in kernel.arrays[len(tensors) :]
-        ]
-        compiled.call(kernel, [*tensors, *made], sizes, rows)
-        states = made[: len(compiled.loop.updates)]
-        last = rows.last()
-        if keep:
-            ctx.save_for_backward(*tensors, *made)
-            ctx.compiled, ctx.sizes, ctx.rows = compiled, sizes, rows
-            ctx.counts = (*counts, len(tensors))
-        final = [state.index_select(0, last) for state in states]
-        # what is kept may not be returned as well
-        return (states[0].clone() if keep else states[0], *final)
-
-    @staticmethod
-    def backward(ctx: Any, d_output: Tensor, *d_final: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of everything that went in."""
-        compiled, rows = ctx.compiled, ctx.rows
-        given, matrices, inputs = ctx.counts
-        saved = ctx.saved_tensors
-        tensors = saved[:inputs]
-        if torch.is_grad_enabled():  # a second derivative is wanted
-            return (None,) * 5 + _differentiable(
-                compiled.loop, rows, tensors, ctx.counts, (d_output, *d_final)
-            )
-        back, kernel = compiled.back, compiled.source.backward
-        arrays = dict(zip((array.name for array in kernel.arrays), saved, strict=False))
-        finals = {f"carry_{name}": d for name, d in zip(back.seeds, d_final, strict=True)}
-        for array in kernel.arrays[len(saved) :]:
-            if array.name == "d_output":
-                arrays[array.name] = d_output.contiguous()
-            elif array.kind == "carry":  # the loop writes into it
-                final = finals[array.name]
-                arrays[array.name] = final.clone(memory_format=torch.contiguous_format)
-            else:
-                n = length(array.width, ctx.sizes)
-                shape = (n,) if array.kind == "vector" else (rows.total, n)
-                arrays[array.name] = tensors[0].new_empty(shape)
-        compiled.call(kernel, [arrays[a.name] for a in kernel.arrays], ctx.sizes, rows)
-        order = list(back.given)
-        to_given = [
-            arrays[f"d_given_{order.index(node)}"] if node in back.given else None
-            for node in compiled.loop.given
-        ]
-        to_matrices = _matrix_gradients(compiled, arrays, rows, tensors[given : given + matrices])
-        return (*(None,) * 5, *to_given, *to_matrices, *(arrays[name] for name in finals))
+    def threads(self, rows: Rows, sizes: Sizes) -> int:
+        """How many threads the work is worth."""
+        per_step = sum(
+            length(self.loop.matrices[key].shape[-1].value or "H", sizes)
+            * length(self.loop.matrices[key].shape[-2].value or "H", sizes)
+            for key in self.loop.matrices
+        ) + 64 * length(self.loop.graph.states[0].size, sizes)
+        return threads() if per_step * rows.total > _SMALL else 1
 
 
-def _matrix_gradients(
-    compiled: Compiled, arrays: Mapping[str, Tensor], rows: Rows, matrices: Sequence[Tensor]
-) -> list[Tensor | None]:
-    """One large product each: the gradients of what was multiplied, with what it was times."""
-    recorded = {
-        array.node: arrays[array.name]
-        for array in compiled.source.backward.arrays
-        if array.node is not None and array.name.startswith(("d_", "kept_", "state_"))
-    }
-    before: dict[str, Tensor] = {}
+@dataclass(frozen=True)
+class Inputs:
+    """What a loop takes, by kind; `gather` tells the order."""
 
-    def operand(node: Node) -> Tensor:
-        if node.op != "state":
-            return recorded[node]
-        if node.label not in before:
-            both = [arrays[f"state_{node.label}"], arrays[f"initial_{node.label}"]]
-            before[node.label] = torch.cat(both).index_select(0, rows.before())
-        return before[node.label]
+    streams: list[tuple[Tensor, Tensor, Tensor | None]]
+    loose: list[Tensor]
+    banks: list[Tensor]
+    initial: list[Tensor]
 
-    found: list[Tensor | None] = []
-    for key, matrix in zip(compiled.loop.matrices, matrices, strict=True):
-        parts = [
-            _outer(recorded[gradient], operand(node), matrix)
-            for gradient, node in compiled.back.outer.get(key, [])
-        ]
-        found.append(torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] if parts else None)
-    return found
+    @classmethod
+    def of(cls, compiled: Compiled, tensors: Tensors) -> Inputs:
+        """The tensors of a call in their places."""
+        loop = compiled.loop
+        n, m = 3 * len(loop.streams), len(loop.loose)
+        several: list[Tensor] = [t for t in tensors[n:] if t is not None]
+        streams = [(tensors[k], tensors[k + 1], tensors[k + 2]) for k in range(0, n, 3)]
+        return cls(
+            streams,  # type: ignore[arg-type]
+            several[:m], several[m : m + len(loop.banks)], several[m + len(loop.banks) :],
+        )  # fmt: skip
+
+    def pointers(self) -> dict[str, int]:
+        """The memory of all but the streams, by the buffers' names."""
+        found = {f"given_{k}": t.data_ptr() for k, t in enumerate(self.loose)}
+        return found | {f"bank_{k}": t.data_ptr() for k, t in enumerate(self.banks)}
 
 
-def _differentiable(
-    loop: Forward,
-    rows: Rows,
-    tensors: Sequence[Tensor],
-    counts: tuple[int, int, int],
-    gradients: Sequence[Tensor],
-) -> tuple[Tensor | None, ...]:
-    """The gradients as the reference computes them, so that they have gradients themselves."""
-    given, matrices, _ = counts
-    sizes = rows.sizes.tolist()
-    known = dict(zip(loop.matrices.values(), tensors[given:], strict=False))
-    timed = {}
-    for (node, differs), value in zip(loop.given.items(), tensors, strict=False):
-        if differs:
-            timed[node] = torch.split(value, sizes)
-        else:
-            known[node] = value
-    nodes = [node for node in loop.graph.nodes() if node in loop.moving and node.args]
-    constants = [n for n in loop.graph.nodes() if n.op == "constant"]
-    known |= {n: tensors[0].new_tensor(n.value) for n in constants}
-    output: dict[Node, list[Tensor]] = {next(iter(loop.updates.values())): []}
-    final = reference.unroll(
-        loop.graph, nodes, known, timed, tensors[given + matrices :], sizes, rows.reverse, output
-    )
-    (values,) = output.values()
-    whole = torch.cat(values[:: -1 if rows.reverse else 1])
-    wanted = [tensor for tensor in tensors if tensor.requires_grad]
-    found = iter(
-        torch.autograd.grad(
-            (whole, *final), wanted, gradients, create_graph=True, allow_unused=True
+def infer(compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors) -> list[Tensor]:
+    """The first state at every step, and all states after each row's last."""
+    given = Inputs.of(compiled, tensors)
+    states, like = compiled.loop.graph.states, given.initial[0]
+    output = pool.empty((rows.total, length(states[0].size, sizes)), like)
+    finals = [state.clone() for state in given.initial]
+    pointers = given.pointers() | {f"state_{states[0].name}": output.data_ptr()}
+    for state, final in zip(states, finals, strict=True):
+        pointers[f"initial_{state.name}"] = pointers[f"final_{state.name}"] = final.data_ptr()
+    buffers = compiled.kept.streams
+    widths = [_width(buffer, sizes) for buffer in buffers]
+    turns = _turns(rows, sum(widths))
+    most = max(rows.start(end) - rows.start(first) for first, end in turns)
+    made = [pool.empty((_whole(most), width), like) for width in widths]
+    for first, end in reversed(turns) if rows.reverse else turns:
+        start, stop = rows.start(first), rows.start(end)
+        for buffer, (operand, matrix, added), values in zip(
+            buffers, given.streams, made, strict=True
+        ):
+            values = times(operand[start:stop], matrix, added, values)
+            # steps are counted from the first one, of which this turn's buffer holds nothing
+            skipped = start * values.shape[1] * values.element_size()
+            pointers[buffer.name] = values.data_ptr() - skipped
+        compiled.call(
+            compiled.source.forward, pointers, sizes, rows, (first, end), rows.reach(first)
         )
-    )
-    return tuple(next(found) if tensor.requires_grad else None for tensor in tensors)
+    return [output, *finals]
 
 
-def _outer(gradient: Tensor, value: Tensor, like: Tensor) -> Tensor:
-    """The sum over all steps of the outer products: the gradient of a matrix."""
-    if like.dim() == 2:
-        return gradient.T @ value
-    heads = like.shape[0]
-    return torch.einsum(
-        "bnr,bnk->nrk",
-        gradient.view(-1, heads, like.shape[1]),
-        value.view(-1, heads, like.shape[2]),
-    )
+def train(
+    compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """As `infer`, and the buffers that the way back needs, by name."""
+    given = Inputs.of(compiled, tensors)
+    like = given.initial[0]
+    saved = {}
+    for buffer, (operand, matrix, added) in zip(compiled.kept.streams, given.streams, strict=True):
+        values = pool.empty((_whole(rows.total), _width(buffer, sizes)), like)
+        saved[buffer.name] = times(operand, matrix, added, values)
+    for buffer in compiled.kept.buffers:
+        saved[buffer.name] = pool.empty((rows.total, _width(buffer, sizes)), like)
+    pointers = given.pointers() | {name: t.data_ptr() for name, t in saved.items()}
+    finals = [torch.empty_like(state) for state in given.initial]
+    for state, first, final in zip(compiled.loop.graph.states, given.initial, finals, strict=True):
+        pointers[f"initial_{state.name}"] = first.data_ptr()
+        pointers[f"final_{state.name}"] = final.data_ptr()
+    compiled.call(compiled.source.training, pointers, sizes, rows, (0, rows.steps), rows.batch)
+    return [saved[compiled.kept.buffers[0].name], *finals], saved
+
+
+def back(
+    compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors, saved: Mapping[str, Tensor],
+    arriving: Mapping[str, Tensor | None], final: Sequence[Tensor | None], wanted: Sequence[bool],
+) -> list[Tensor | None]:  # fmt: skip
+    """The gradients of what `train` took. It writes over what was saved.
+
+    Args:
+        arriving: the gradients of what is wanted at every step, by name.
+        final: those of the states after each row's last step.
+        wanted: which of the tensors need a gradient.
+    """
+    given = Inputs.of(compiled, tensors)
+    like, kernel = given.initial[0], compiled.source.backward
+    pointers = given.pointers() | {name: t.data_ptr() for name, t in saved.items()}
+    carries = []
+    for state, first, gradient in zip(
+        compiled.loop.graph.states, given.initial, final, strict=True
+    ):
+        pointers[f"initial_{state.name}"] = first.data_ptr()
+        carry = torch.zeros_like(first) if gradient is None else gradient.clone(
+            memory_format=torch.contiguous_format)  # fmt: skip
+        pointers[f"carry_{state.name}"] = carry.data_ptr()
+        carries.append(carry)
+    held = {name: None if d is None else d.contiguous() for name, d in arriving.items()}
+    pointers |= {f"d_{name}": 0 if d is None else d.data_ptr() for name, d in held.items()}
+    made = dict(saved)
+    for buffer in kernel.buffers:
+        if buffer.name in pointers:
+            continue
+        width = _width(buffer, sizes)
+        if buffer.kind == "vector":
+            made[buffer.name] = like.new_empty(width)
+        elif buffer.kind == "maybe":
+            pointers[buffer.name] = 0
+            continue
+        else:
+            made[buffer.name] = pool.empty((_whole(rows.total), width), like)[: rows.total]
+        pointers[buffer.name] = made[buffer.name].data_ptr()
+    compiled.call(kernel, pointers, sizes, rows, (0, rows.steps), rows.batch)
+    found: list[Tensor | None] = []
+    for k, (operand, matrix, _) in enumerate(given.streams):
+        gradient = made.get(f"d_stream_{k}", made[f"stream_{k}"])
+        x, w, b = wanted[3 * k : 3 * k + 3]
+        found.append(times(gradient, matrix.T, None, None) if x else None)
+        found.append(gradient.T @ operand if w else None)
+        found.append(gradient.sum(0) if b else None)
+    found += [made.get(f"d_given_{k}") for k in range(len(given.loose))]
+    found += of_matrices(compiled, sizes, rows, given, made, wanted[len(found) :])
+    return [*found, *carries]
+
+
+def _turns(rows: Rows, width: int) -> list[tuple[int, int]]:
+    """The steps in portions whose given values stay in a cache, large enough for a product."""
+    most = max(_LEAST_ROWS, _TURN // max(width, 1))
+    if rows.total <= most:
+        return [(0, rows.steps)]
+    found, first = [], 0
+    for step in range(rows.steps):
+        if step > first and rows.start(step + 1) - rows.start(first) > most:
+            found.append((first, step))
+            first = step
+    return [*found, (first, rows.steps)]
+
+
+def _width(buffer: Buffer, sizes: Sizes) -> int:
+    return sum(length(width, sizes) for width in buffer.widths)
+
+
+def _whole(count: int) -> int:
+    """Up to whole blocks of rows, for products without edges."""
+    return -(-count // 8) * 8

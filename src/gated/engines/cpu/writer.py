@@ -3,100 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from gated.engines.cpu.multiply import Call, calls, find
+from gated.engines.cpu.spelling import CPP, Names, indented, literal
+from gated.engines.cpu.storage import Buffer, Kept, Moment, Place, moments_of, reads_of, single
 from gated.equations.graph import Size
-from gated.equations.loop import Forward
-from gated.equations.schedule import REDUCTIONS, Stage, width_of
+from gated.equations.schedule import REDUCTIONS, Stage, Sum, width_of
 from gated.equations.symbols import Node
 
 
-@dataclass(frozen=True)
-class Array:
-    """An array that a kernel is passed: what it holds, and how it is laid out.
-
-    `kind` is timed (N, n), state or carry (B, n), vector (n,), or matrix.
-    """
-
-    node: Node | None
-    name: str
-    kind: str
-    width: Size
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One function of the generated source: its name, its arrays in order."""
-
-    name: str
-    arrays: list[Array]
-
-
-@dataclass
-class Parts:
-    """What a loop has of its own around the stages, as lines of C++.
-
-    `shared` are members that all threads see; `before` and `after` stand around the loop, `opening`
-    and `closing` around the stages of a step.
-    """
-
-    backward: bool = False
-    shared: list[str] = field(default_factory=list)
-    before: list[str] = field(default_factory=list)
-    opening: list[str] = field(default_factory=list)
-    closing: list[str] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
-
-
-class Names:
-    """A C++ name for each node: its own where it has one, else a number."""
-
-    def __init__(self) -> None:
-        self.found: dict[Node, str] = {}
-
-    def of(self, node: Node) -> str:
-        """The name of a node."""
-        if node not in self.found:
-            # a prefix keeps them apart from C++'s words and from each other
-            word = node.name or node.label.replace(".", "_") or ""
-            self.found[node] = f"n{len(self.found)}_{word}" if word else f"n{len(self.found)}"
-        return self.found[node]
-
-
 class Writer:
-    """What both loops have in common: the stages as C++."""
+    """The stages of a loop as C++.
 
-    function = ""
+    Attributes:
+        buffers: what the function is passed, in order.
+        reads: where values stand that are not computed in this loop.
+        writes: where values go when they are computed; the first place is where they are read.
+        scratch: the worker's own buffers, by name.
+    """
 
-    def __init__(self, loop: Forward, names: Names, letters: tuple[str, ...]):
-        self.plan, self.names, self.letters = loop, names, letters
-        self.matrices = loop.matrices
-        self.arrays: list[Array] = []
-        self.held: dict[Node, Array] = {}  # nodes that stand in an array
-        self.scratch: dict[Node, Size] = {}
-        self.place: dict[Node, tuple[int, int, Size]] = {}
-        self.packed: dict[tuple[str, bool], str] = {}
+    def __init__(self, kept: Kept, stages: list[Stage], names: Names):
+        self.kept, self.loop = kept, kept.loop
+        self.stages, self.names = stages, names
+        self.moments, self.read_at = moments_of(stages), reads_of(stages)
+        self.buffers: list[Buffer] = []
+        self.reads: dict[Node, list[Place]] = {}
+        self.writes: dict[Node, list[Place]] = {}
+        self.scratch: dict[str, Buffer] = {}
+        self.packed: dict[tuple[int, int, int, bool], str] = {}
+        self.pointers: dict[str, str] = {}
 
-    def add(self, node: Node | None, name: str, kind: str, width: Size) -> Array:
-        """One more array that the function takes."""
-        array = Array(node, name, kind, width)
-        self.arrays.append(array)
-        if node is not None and kind in ("timed", "vector"):
-            self.held.setdefault(node, array)
-        return array
+    # -- places
 
-    def add_inputs(self) -> None:
-        """What both loops read: given values, matrices, the states before the first step."""
-        for k, (node, timed) in enumerate(self.plan.given.items()):
-            self.add(node, f"given_{k}", "timed" if timed else "vector", width_of(node))
-        for label in self.matrices:
-            self.add(None, matrix_name(label), "matrix", 0)
-        for state in self.plan.graph.states:
-            self.add(None, f"initial_{state.name}", "state", state.size)
+    def own(self, name: str, *widths: Size) -> Buffer:
+        """A buffer of the worker, for its rows."""
+        return self.scratch.setdefault(name, Buffer(name, "scratch", widths))
 
-    def kernel(self) -> Kernel:
-        """What the function is called and takes."""
-        return Kernel(self.function, self.arrays)
+    def settle(self, wanted: Iterable[Node] = ()) -> None:
+        """Give a place to whatever outlives the loop over units that computes it."""
+        needed = set(wanted)
+        for number, stage in enumerate(self.stages):
+            homeless = [one for one in stage.sums if one.target not in self.writes]
+            homeless.sort(key=lambda one: find(self.loop, one.products[0].args[0]))
+            buffer = Buffer(
+                f"products_{number}", "scratch", tuple(width_of(one.target) for one in homeless)
+            )
+            for k, one in enumerate(homeless):
+                self.scratch[buffer.name] = buffer
+                self.writes[one.target] = [Place(buffer, k)]
+        for node, moment in self.moments.items():
+            outside = any(read != moment for read in self.read_at.get(node, []))
+            if node not in self.writes and (outside or node.op in REDUCTIONS or node in needed):
+                buffer = self.own(f"s_{self.names.of(node)}", width_of(node))
+                self.writes[node] = [Place(buffer)]
+
+    def places(self, node: Node) -> list[Place]:
+        """Where a value is read from memory: the sum of these places."""
+        return self.reads[node] if node in self.reads else self.writes[node][:1]
+
+    def pointer(self, place: Place, row: str = "r") -> str:
+        """A pointer to a value of a row, counted from the worker's first."""
+        buffer = place.buffer
+        stride, offset = self.stride(buffer), self.offset(place)
+        start = "" if offset == "0" else f" + {offset}"
+        match buffer.kind:
+            case "timed":
+                return f"w.{buffer.name} + (at + {row}) * {stride}{start}"
+            case "rows":
+                return f"w.{buffer.name} + (first + {row}) * {stride}{start}"
+            case "before":
+                name = buffer.name.removeprefix("before_")
+                return f"rows.state(w.state_{name}, w.initial_{name}, {stride}, t, first + {row})"
+            case "maybe":  # an array that may be missing counts as zeros
+                return f"w.{buffer.name} ? w.{buffer.name} + (at + {row}) * {stride} : w.zeros"
+            case "vector":
+                return f"w.{buffer.name}{start}"
+            case _:
+                return f"{buffer.name}.data + {row} * {stride}{start}"
+
+    def local(self, place: Place) -> str:
+        """The name of a pointer to a value of row r, declared before the stage's loops."""
+        return self.pointers.setdefault(self.pointer(place), f"p{len(self.pointers)}")
 
     def size(self, size: Size) -> str:
         """A size in C++."""
@@ -106,250 +93,149 @@ class Writer:
         name = f"size_{letter}"  # a prefix, as for every name that is not ours
         return f"({name}/{parts})" if parts else name
 
+    def sum_of(self, widths: Iterable[Size]) -> str:
+        """The sum of some sizes in C++."""
+        counts: dict[str, int] = {}
+        for width in widths:
+            counts[self.size(width)] = counts.get(self.size(width), 0) + 1
+        terms = [name if count == 1 else f"{count} * {name}" for name, count in counts.items()]
+        return terms[0] if len(terms) == 1 and "*" not in terms[0] else f"({' + '.join(terms)})"
+
+    def stride(self, buffer: Buffer) -> str:
+        """How far apart the rows of a buffer are."""
+        return self.sum_of(buffer.widths)
+
+    def offset(self, place: Place) -> str:
+        """Where a value begins in its buffer's rows."""
+        before = place.buffer.widths[: place.index]
+        return self.sum_of(before) if before else "0"
+
     # -- stages
 
-    def locate(self, stages: list[Stage], roots: Iterable[Node]) -> None:
-        """Note where each node is computed, and which must outlive their loop."""
-        users: dict[Node, list[tuple[int, int, Size]]] = {}
-        for s, stage in enumerate(stages):
-            for one in stage.sums:
-                self.place[one.target] = (s, -1, 0)
-                if one.target not in self.held:
-                    self.scratch[one.target] = width_of(one.target)
-                for product in one.products:
-                    users.setdefault(product.args[1], []).append((s, -1, 0))
-            for p, widths in enumerate(stage.passes):
-                for width, nodes in widths.items():
-                    for node in nodes:
-                        self.place[node] = (s, p, width)
-                        for arg in node.args:
-                            users.setdefault(arg, []).append((s, p, width))
-        for node, place in self.place.items():
-            outside = any(user != place for user in users.get(node, []))
-            if node not in self.held and (outside or node.op in REDUCTIONS):
-                self.scratch[node] = width_of(node)
-        for root in roots:
-            if root in self.place and root not in self.held:
-                self.scratch.setdefault(root, width_of(root))
-
-    def stage_lines(self, number: int, stage: Stage) -> list[str]:
+    def stage_lines(self, stage: Stage) -> list[str]:
         """Products for all rows, then the passes row by row."""
+        targets = {one.target: self.writes[one.target][0] for one in stage.sums}
         lines = []
+        for call in calls(self.loop, stage, self.operand, targets):
+            lines += self.call_lines(call)
         for one in stage.sums:
-            width = self.size(width_of(one.target))
-            target = f"s_{self.names.of(one.target)}.data"
-            if one.target in self.held:
-                target = f"w.{self.held[one.target].name} + at * {width}"
-            for k, product in enumerate(one.products):
-                lines += self.product(product, target, width, add=k > 0)
+            lines += self.copies(one)
         if not stage.passes:
             return lines
+        self.pointers = {}
         body = []
+        number = self.stages.index(stage)
         for p, widths in enumerate(stage.passes):
             for size in sorted(widths, key=lambda size: size != 1):
-                body += self.loop((number, p, size), widths[size])
-        pointers = self.pointers([n for w in stage.passes for nodes in w.values() for n in nodes])
+                body += self.over_units((number, p, size), widths[size])
+        declared = [f"real* const {name} = {p};" for p, name in self.pointers.items()]
         return [
             *lines,
             "for (index_t r = 0; r < count; ++r) {",
-            *indented([*pointers, *body]),
+            *indented([*declared, *body]),
             "}",
         ]
 
-    def product(self, product: Node, target: str, width: str, *, add: bool) -> list[str]:
-        """One product of a sum."""
-        matrix, operand = product.args
-        transposed = product.op.endswith("_t")
-        packed = self.packed.setdefault(
-            (matrix.label, transposed), f"m_{len(self.packed)}_{matrix.label.replace('.', '_')}"
-        )
-        n = self.size(width_of(operand))
-        flag = "true" if add else "false"
-        note = f"// {'+' if add else ''} {matrix.label}{' transposed' if transposed else ''}"
-        lines = [note]
-        for start, rows, source in self.operand(operand):
-            if rows != "count":
-                lines.append(f"if ({rows} > 0)")
-            lines.append(
-                f"multiply(w.{packed}, {source}, {n}, {target} + ({start}) * {width}, {width}, "
-                f"{rows}, {flag});"
-            )
-        return lines
+    def operand(self, node: Node) -> Place:
+        """What a product multiplies: it stands in one place."""
+        (place,) = self.places(node)
+        return place
 
-    def operand(self, node: Node) -> list[tuple[str, str, str]]:
-        """Pieces (first row, rows, pointer) of a vector over this step's rows."""
-        if node.op == "state":
-            n = self.size(width_of(node))
-            over = f"w.state_{node.label} + (rows.offsets[rows.before(t)] + first) * {n}"
-            initial = f"w.initial_{node.label} + (first + going) * {n}"
-            return [("0", "going", over), ("going", "count - going", initial)]
-        if node in self.held:
-            array = self.held[node]
-            return [("0", "count", f"w.{array.name} + at * {self.size(array.width)}")]
-        return [("0", "count", f"s_{self.names.of(node)}.data")]
-
-    def pointers(self, nodes: list[Node]) -> list[str]:
-        """A pointer for one row to everything that the passes read or write in memory."""
-        wanted: dict[Node, None] = {}
-        for node in nodes:
-            if node in self.held or node in self.scratch:
-                wanted.setdefault(node)
-            for arg in node.args:
-                if arg.op != "constant" and self.in_memory(arg):
-                    wanted.setdefault(arg)
-        return [line for node in wanted for line in self.pointer(node)]
-
-    def in_memory(self, node: Node) -> bool:
-        """Whether a value stands in an array or in scratch memory."""
-        return node in self.held or node in self.scratch or node not in self.place
-
-    def pointer(self, node: Node) -> list[str]:
-        """A pointer to one row of a value."""
-        name, written = self.names.of(node), node in self.place
-        if node in self.held:
-            array = self.held[node]
-            n = self.size(array.width)
-            at = "" if array.kind == "vector" else f" + (at + r) * {n}"
-            kind = "real* __restrict" if written else "const real*"
-            return [f"{kind} p_{name} = w.{array.name}{at};"]
-        if node.op == "state":
-            n = self.size(width_of(node))
-            return [
-                f"const real* p_{name} = rows.state(w.state_{node.label}, w.initial_{node.label}, "
-                f"{n}, t, first + r);"
-            ]
-        n = self.size(self.scratch[node])
-        return [f"real* __restrict p_{name} = s_{name}.data + r * {n};"]
-
-    def loop(self, place: tuple[int, int, Size], nodes: list[Node]) -> list[str]:
-        """One pass over the units of a row."""
-        width = place[2]
-        reduced = [node for node in nodes if node.op in REDUCTIONS and not of_ones(node)]
-        before = [f"real {self.names.of(node)} = 0;" for node in reduced]
-        sums = ", ".join(self.names.of(node) for node in reduced)
-        pragma = "#pragma omp simd" + (f" reduction(+:{sums})" if reduced else "")
-        body = []
-        for node in nodes:
-            body += self.node(node, place)
-        after = []
-        for node in reduced:
-            name = self.names.of(node)
-            share = f" / {self.size(width)}" if node.op == "mean" else ""
-            after.append(f"p_{name}[0] = {name}{share};")
-        once = [f"p_{self.names.of(n)}[0] = {self.size(width_of(n.args[0]))};"
-                for n in nodes if of_ones(n)]  # fmt: skip
+    def call_lines(self, call: Call) -> list[str]:
+        """One product."""
+        key = (call.bank, call.first, call.count, call.transposed)
+        keys = self.loop.banks[call.bank].keys[call.first : call.end]
+        name = self.packed.setdefault(key, f"m_{len(self.packed)}")
+        how = " transposed" if call.transposed else ""
         return [
-            *before,
-            pragma,
-            f"for (index_t u = 0; u < {self.size(width)}; ++u) {{",
-            *indented(body),
-            "}",
-            *after,
-            *once,
+            f"// {'+ ' if call.add else ''}{', '.join(keys)}{how}",
+            f"multiply(team, w.{name}, {self.pointer(call.operand, '0')}, "
+            f"{self.stride(call.operand.buffer)}, {self.pointer(call.target, '0')}, "
+            f"{self.stride(call.target.buffer)}, count, {'true' if call.add else 'false'});",
         ]
 
-    def node(self, node: Node, place: tuple[int, int, Size]) -> list[str]:
-        """The line of one equation."""
-        name = self.names.of(node)
-        if of_ones(node):
-            return []
-        args = [self.read(arg, place) for arg in node.args]
-        if node.op in REDUCTIONS:
-            return [f"{name} += {args[0]};"]
-        line = f"const real {name} = {_CPP[node.op].format(*args)};"
-        note = f"  // {node.name}" if node.name else ""
-        lines = [line + note]
-        if node in self.held or node in self.scratch:
-            lines.append(f"p_{name}[u] = {name};")
+    def copies(self, one: Sum) -> list[str]:
+        """A product that goes to more than one place."""
+        first, *others = self.writes[one.target]
+        lines = []
+        for other in others:
+            lines += [
+                "for (index_t r = 0; r < count; ++r) {",
+                f"    const real* from = {self.pointer(first)};",
+                f"    real* to = {self.pointer(other)};",
+                f"    for (index_t u = 0; u < {self.size(first.width)}; ++u) to[u] = from[u];",
+                "}",
+            ]
         return lines
 
-    def read(self, node: Node, place: tuple[int, int, Size]) -> str:
-        """An operand: a local variable, or memory."""
-        if node.op == "constant":
-            return literal(node.value)
-        name = self.names.of(node)
-        if self.place.get(node) == place and node.op not in REDUCTIONS:
-            return name
-        one = width_of(node) == 1 and place[2] != 1
-        return f"p_{name}[0]" if one else f"p_{name}[u]"
-
-    # -- the function around them
-
-    def text(self) -> str:
-        """The function in C++."""
-        raise NotImplementedError
-
-    def frame(self, stages: list[Stage], parts: Parts) -> str:
-        """The function around the stages."""
-        steps = [line for k, stage in enumerate(stages) for line in self.stage_lines(k, stage)]
-        members = [f"real* {a.name};" for a in self.arrays]
-        members += [f"Packed<real> {name};" for name in self.packed.values()]
-        load = [f"w.{a.name} = static_cast<real*>(arrays[{k}]);" for k, a in enumerate(self.arrays)]
-        letters = [
-            f"const index_t {x} = sizes[{k}]; (void){x};"
-            for k, x in enumerate(map(self.size, self.letters))
-        ]
-        scratch = {f"s_{self.names.of(n)}": self.size(size) for n, size in self.scratch.items()}
-        sizes = "".join(f", {self.size(x)}" for x in self.letters)
-        backward = "true" if parts.backward else "false"
-        return "\n".join([
-            f'extern "C" void {self.function}(void** arrays, const int64_t* sizes, index_t steps,',
-            "        index_t batch, const int64_t* row_sizes, const int64_t* offsets, int reverse,",
-            "        int threads) {",
+    def over_units(self, moment: Moment, nodes: list[Node]) -> list[str]:
+        """One loop over the units of a row: it loads, computes and stores, in this order."""
+        width = moment[2]
+        reduced = [node for node in nodes if node.op in REDUCTIONS and not of_ones(node)]
+        sums = ", ".join(self.names.of(node) for node in reduced)
+        once: list[str] = []
+        loads: list[str] = []
+        body: list[str] = []
+        stores: list[str] = []
+        for arg in dict.fromkeys(arg for node in nodes for arg in node.args):
+            if arg.op == "constant" or (self.moments.get(arg) == moment):
+                continue
+            if arg.op == "ones":
+                continue
+            one = width_of(arg) == 1 and width != 1
+            value = " + ".join(f"{self.local(p)}[{0 if one else 'u'}]" for p in self.places(arg))
+            (once if one else loads).append(f"const real {self.names.of(arg)} = {value};")
+        for node in nodes:
+            if of_ones(node):
+                continue
+            name = self.names.of(node)
+            args = [self.value(arg) for arg in node.args]
+            if node.op in REDUCTIONS:
+                body.append(f"{name} += {args[0]};")
+                continue
+            note = f"  // {node.name}" if node.name else ""
+            body.append(f"const real {name} = {CPP[node.op].format(*args)};{note}")
+            stores += [f"{self.local(p)}[u] = {name};" for p in self.writes.get(node, [])]
+        return [
+            "{",
             *indented([
-                *letters,
-                "const Rows rows{steps, batch, row_sizes, offsets, reverse != 0};",
-                "struct Shared {", *indented([*members, *parts.shared]), "} w;",
-                *load,
-                *self.packing(),
-                *parts.before,
-                "struct Worker {",
-                *indented([
-                    "const Shared& w; const Rows& rows;",
-                    *(f"const index_t {self.size(x)};" for x in self.letters),
-                    "const int me;",
-                    *(f"Buffer<real> {name};" for name in scratch),
-                    "void step(index_t t, index_t first, index_t count) {",
-                    *indented([
-                        "const index_t at = rows.offsets[t] + first; (void)at;",
-                        "const index_t going = rows.running(t, first, count); (void)going;",
-                        *parts.opening, *steps, *parts.closing,
-                    ]),
-                    "}",
-                ]),
-                "};",
-                f"over_time(rows, threads, {backward}, [&](int me, index_t count) {{",
-                *indented([
-                    f"Worker worker{{w, rows{sizes}, me}};",
-                    *(f"worker.{name}.reserve(count * {n});" for name, n in scratch.items()),
-                    "return worker;",
-                ]),
-                "});",
-                *parts.after,
+                *once,
+                *(f"real {self.names.of(node)} = 0;" for node in reduced),
+                "#pragma omp simd" + (f" reduction(+:{sums})" if reduced else ""),
+                f"for (index_t u = 0; u < {self.size(width)}; ++u) {{",
+                *indented([*loads, *body, *stores]),
+                "}",
+                *self.reductions(nodes, width),
             ]),
             "}",
-            "",
-        ])  # fmt: skip
+        ]  # fmt: skip
 
-    def packing(self) -> list[str]:
-        """Lines that pack the matrices, once a call."""
+    def reductions(self, nodes: list[Node], width: Size) -> list[str]:
+        """What a loop over units has summed up goes to its place."""
         lines = []
-        for (label, transposed), packed in self.packed.items():
-            node = self.matrices[label]
-            *heads, rows, depth = (dim.value or "H" for dim in node.shape)
-            if transposed:
-                rows, depth = depth, rows
-            count = str(heads[0]) if heads else "1"
-            lines.append(
-                f"w.{packed}.pack(w.{matrix_name(label)}, {count}, {self.size(rows)}, "
-                f"{self.size(depth)}, {'true' if transposed else 'false'});"
-            )
+        for node in nodes:
+            if node.op not in REDUCTIONS:
+                continue
+            value = self.names.of(node)
+            if of_ones(node):
+                value = self.size(width_of(node.args[0]))
+            elif node.op == "mean":
+                value += f" / {self.size(width)}"
+            lines += [f"{self.local(p)}[0] = {value};" for p in self.writes[node]]
         return lines
 
+    def value(self, node: Node) -> str:
+        """An operand: a local variable or a number."""
+        if node.op == "ones":
+            return "real(1)"
+        return literal(node.value) if node.op == "constant" else self.names.of(node)
 
-def matrix_name(label: str) -> str:
-    """The name of a matrix's array."""
-    return f"matrix_{label.replace('.', '_')}"
+    def at_unit(self, node: Node) -> str:
+        """Unit u of row r of a value in memory, outside the stages' loops."""
+        if node.op == "constant":
+            return literal(node.value)
+        unit = "0" if width_of(node) == 1 else "u"
+        return " + ".join(f"({self.pointer(place)})[{unit}]" for place in self.places(node))
 
 
 def of_ones(node: Node) -> bool:
@@ -357,22 +243,6 @@ def of_ones(node: Node) -> bool:
     return node.op == "sum" and node.args[0].op == "ones"
 
 
-def literal(value: float) -> str:
-    """A number in C++."""
-    if value in (float("inf"), float("-inf")):
-        return f"real({'-' if value < 0 else ''}INFINITY)"
-    return f"real({value!r})"
-
-
-def indented(lines: Iterable[str]) -> list[str]:
-    """Lines, one level deeper."""
-    return [line if line.startswith("#") else "    " + line for line in lines]
-
-
-_CPP = {
-    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
-    "sigmoid": "sigmoid_({0})", "tanh": "tanh_({0})", "relu": "relu_({0})", "exp": "exp_({0})",
-    "log": "log_({0})", "sqrt": "sqrt_({0})", "abs": "abs_({0})", "softplus": "softplus_({0})",
-    "maximum": "maximum_({0}, {1})", "minimum": "minimum_({0}, {1})",
-    "select": "({0} > 0 ? {1} : {2})", "heaviside": "heaviside_({0})", "ones": "real(1)",
-}  # fmt: skip
+def state_before(name: str, size: Size) -> Place:
+    """The state of the step before, where all steps' states are kept."""
+    return single(f"before_{name}", "before", size)

@@ -1,0 +1,143 @@
+"""The products around a loop: of its inputs before it, and of its gradients after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gated.engines.cpu.rows import Rows
+from gated.engines.cpu.storage import Place
+from gated.engines.products import linear
+from gated.equations.graph import length
+from gated.equations.symbols import Node
+
+if TYPE_CHECKING:
+    from gated.engines.cpu.operation import Compiled, Inputs
+
+
+def times(rows: Tensor, matrix: Tensor, added: Tensor | None, out: Tensor | None) -> Tensor:
+    """The matrix (H, D) times every row, plus what is added to each.
+
+    `out` is memory for the result, with room for whole blocks of rows. A row's bits do not depend
+    on where it stands: see `gated.engines.products.linear`.
+    """
+    count, width = rows.shape
+    height = matrix.shape[0]
+    if width % 8 or height % 8 or count % 8:
+        found = linear(rows, matrix).contiguous()
+        return found if added is None else found.add_(added)
+    if out is None:
+        return torch.mm(rows, matrix.T)
+    if added is None:
+        return torch.mm(rows, matrix.T, out=out[:count])
+    return torch.addmm(added, rows, matrix.T, out=out[:count])
+
+
+def of_matrices(
+    compiled: Compiled, sizes: Mapping[str, int], rows: Rows, given: Inputs,
+    made: Mapping[str, Tensor], wanted: Sequence[bool],
+) -> list[Tensor | None]:  # fmt: skip
+    """The gradients of the banks: one large product for what stands side by side."""
+    loop, outer = compiled.loop, compiled.back.outer
+    found: list[Tensor | None] = []
+    values = _Values(compiled, sizes, rows, given, made)
+    for bank, matrices, needed in zip(loop.banks, given.banks, wanted, strict=False):
+        if not needed:
+            found.append(None)
+            continue
+        total = (
+            torch.zeros_like(matrices) if _gaps(outer, bank.keys) else torch.empty_like(matrices)
+        )
+        blocks = total.chunk(len(bank.keys))
+        k = 0
+        while k < len(bank.keys):
+            pairs = outer.get(bank.keys[k], [])
+            count = values.side_by_side(bank.keys[k:]) if total.dim() == 2 else 1
+            block = total[k * len(blocks[0]) : (k + count) * len(blocks[0])]
+            for number, (gradient, operand) in enumerate(pairs):
+                values.outer(block, gradient, operand, count, add=number > 0)
+            k += count
+        found.append(total)
+    return found
+
+
+def _gaps(outer: Mapping[str, list[tuple[Node, Node]]], keys: Sequence[str]) -> bool:
+    return any(not outer.get(key) for key in keys)
+
+
+class _Values:
+    """What the loops left in memory, as tensors."""
+
+    def __init__(
+        self, compiled: Compiled, sizes: Mapping[str, int], rows: Rows, given: Inputs,
+        made: Mapping[str, Tensor],
+    ):  # fmt: skip
+        self.compiled, self.sizes, self.rows, self.made = compiled, sizes, rows, made
+        states = compiled.loop.graph.states
+        self.initial = {s.name: t for s, t in zip(states, given.initial, strict=True)}
+        self.gathered: dict[str, Tensor] = {}
+
+    def at(self, place: Place, count: int = 1) -> Tensor:
+        """Some values that stand side by side, over all steps."""
+        buffer = place.buffer
+        before = sum(length(width, self.sizes) for width in buffer.widths[: place.index])
+        own = buffer.widths[place.index : place.index + count]
+        return self.made[buffer.name].narrow(1, before, sum(length(n, self.sizes) for n in own))
+
+    def side_by_side(self, keys: Sequence[str]) -> int:
+        """How many of the first matrices have gradients side by side, of products of one value."""
+        outer, products = self.compiled.back.outer, self.compiled.source.products
+        first = outer.get(keys[0], [])
+        if len(first) != 1:
+            return 1
+        start = products[first[0][0]]
+        count = 1
+        for key in keys[1:]:
+            pairs = outer.get(key, [])
+            if len(pairs) != 1 or pairs[0][1] is not first[0][1]:
+                break
+            place = products[pairs[0][0]]
+            if place.buffer != start.buffer or place.index != start.index + count:
+                break
+            count += 1
+        return count
+
+    def outer(self, out: Tensor, gradient: Node, operand: Node, count: int, *, add: bool) -> None:
+        """The sum over all steps of outer products, or that added to what stands there."""
+        left = self.at(self.compiled.source.products[gradient], count)
+        if out.dim() == 3:
+            heads, height, depth = out.shape
+            right = self.operand(operand)
+            product = torch.einsum(
+                "bnr,bnk->nrk", left.reshape(-1, heads, height), right.reshape(-1, heads, depth)
+            )
+            out.copy_(out + product if add else product)
+            return
+        for part, (mine, value) in enumerate(self.pieces(left, operand)):
+            if part or add:
+                out.addmm_(mine.T, value)
+            else:
+                torch.mm(mine.T, value, out=out)
+
+    def pieces(self, left: Tensor, operand: Node) -> list[tuple[Tensor, Tensor]]:
+        """Gradients and the operands that belong to them, without a copy where rows are alike."""
+        if operand.op != "state" or not self.rows.full:
+            return [(left, self.operand(operand))]
+        states, initial = self.made[f"state_{operand.label}"], self.initial[operand.label]
+        batch = self.rows.batch
+        if self.rows.reverse:
+            return [(left[-batch:], initial), (left[:-batch], states[batch:])]
+        return [(left[:batch], initial), (left[batch:], states[:-batch])]
+
+    def operand(self, node: Node) -> Tensor:
+        """A value over all steps."""
+        if node.op != "state":
+            return self.at(self.compiled.kept.at[node])
+        name = node.label
+        if name not in self.gathered:
+            both = torch.cat([self.made[f"state_{name}"], self.initial[name]])
+            self.gathered[name] = both.index_select(0, self.rows.before)
+        return self.gathered[name]
