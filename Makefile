@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test lint clean
+.PHONY: help setup demo docs test lint bench clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -34,6 +34,14 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+# make bench: the CPU engine beside its peers, on a machine that does nothing else (15 minutes).
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench.cpu $(BENCH)
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
 
 # make clean: remove what setup and the commands made.
 clean:
