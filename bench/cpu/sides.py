@@ -100,6 +100,8 @@ def lstm_cell(data: Data) -> Side:
 def loop(data: Data, compiled: bool = False) -> Side:
     """A loop in PyTorch, eager or compiled."""
     asked = data.problem
+    if asked.cell not in LOOPS:
+        raise NotSupportedError(f"no loop was written for {asked.cell}")
     parameters = {
         name.removesuffix("_l0"): value.clone().requires_grad_(asked.learns)
         for name, value in data.state.items()
