@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test lint bench clean
+.PHONY: help setup demo docs wheel test lint bench clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -26,10 +26,16 @@ docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# make wheel: build dist/*.whl with the catalogue's kernels inside; it takes minutes, and g++.
+wheel: setup
+	$(BIN)/python -m gated.cli.prefill build/kernels --prune
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/gated-*.whl
+
 # make lint: formatting, lint and types.
 lint: setup
-	$(BIN)/ruff format --check src tests bench docs/conf.py
-	$(BIN)/ruff check src tests bench docs/conf.py
+	$(BIN)/ruff format --check src tests bench docs/conf.py hatch_build.py
+	$(BIN)/ruff check src tests bench docs/conf.py hatch_build.py
 	$(BIN)/mypy
 
 test: lint
@@ -45,4 +51,4 @@ $(VENV)/.bench: $(VENV)/.installed
 
 # make clean: remove what setup and the commands made.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs docs/_build docs/catalogue
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs docs/_build docs/catalogue build dist

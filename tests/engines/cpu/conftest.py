@@ -22,6 +22,7 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     def forget() -> None:
         build.library.cache_clear()
+        build._prefilled.cache_clear()
         toolchain.search.cache_clear()
 
     folder = tmp_path / "cache" / "kernels"

@@ -1,17 +1,17 @@
-"""From the text of a kernel to a loaded library: its digest, the cache, the compiler."""
+"""From a kernel's text to a loaded library: what came with gated, the cache, the compiler."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from gated.engines.cpu import cache, threads
-from gated.engines.cpu.machine import InstructionSet, instruction_set
+from gated.engines.cpu import cache, prefilled, threads
+from gated.engines.cpu.machine import InstructionSet, instruction_set, narrower
 from gated.engines.cpu.toolchain import Compiler, compile_file, flags, search
 from gated.errors import EngineError
 
@@ -25,16 +25,38 @@ def unavailable() -> str | None:
     return found if isinstance(found, str) else None
 
 
+def available(text: str) -> str | None:
+    """Why there is no kernel for a source here, None if it came with gated or can be compiled."""
+    missing = unavailable()
+    if missing is None or _prefilled(text) is not None:
+        return None
+    return f"its kernel did not come with gated, and {missing}"
+
+
+def warn_without_compiler() -> None:
+    """Warn, once in a process, that cells run slower for want of a compiler, where one helps."""
+    missing = unavailable()
+    if missing is not None and sys.platform.startswith("linux"):
+        cache.warn_once(
+            "compiler",
+            "a cell whose kernel did not come with gated runs on the reference engine, many times"
+            f" slower than compiled: {missing}",
+        )
+
+
 @lru_cache(maxsize=512)
 def library(text: str) -> ctypes.CDLL:
-    """The source, compiled at most once for this compiler and kind of machine, and loaded.
+    """The source as a loaded library: it came with gated, or is compiled at most once.
 
-    EngineError if there is no compiler or if it fails. A cache that cannot be used costs one
-    warning and the time to compile.
+    EngineError if neither is possible. A cache that cannot be used costs one warning and the time
+    to compile.
     """
+    ready = _prefilled(text)
+    if ready is not None:
+        return ready
     found = search()
     if isinstance(found, str):
-        raise EngineError(found)
+        raise EngineError(f"there is no kernel for this cell: {available(text)}")
     machine = instruction_set()
     key = digest(text, found, machine)
     try:
@@ -46,8 +68,27 @@ def library(text: str) -> ctypes.CDLL:
             " Let GATED_CACHE name a folder that only you can write to",
         )
         loaded = _load_privately(text, key, found, machine)
-    _check_runtime(loaded)
+    _check_runtime(loaded, "let CXX name g++")
     return loaded
+
+
+@lru_cache(maxsize=512)
+def _prefilled(text: str) -> ctypes.CDLL | None:
+    """The kernel that came with gated, if one did."""
+    machine = instruction_set()
+    # without a compiler one for less than this machine has is better than none
+    sets = [machine] if unavailable() is None else [machine, *narrower(machine)]
+    for each in sets:
+        if (loaded := prefilled.load(portable_digest(text, each))) is not None:
+            # it calls what the whole process sees
+            _check_runtime(ctypes.CDLL(None), "let nothing load another before PyTorch")
+            return loaded
+    return None
+
+
+def portable_digest(text: str, machine: InstructionSet) -> str:
+    """The name of a kernel that comes with gated: known where there is no compiler."""
+    return cache.digest("prefilled", str(_ABI), machine.name, *flags(machine, None), text)
 
 
 def digest(text: str, compiler: Compiler, machine: InstructionSet) -> str:
@@ -55,11 +96,7 @@ def digest(text: str, compiler: Compiler, machine: InstructionSet) -> str:
     runtime = threads.torch_runtime()
     # not the runtime's folder, which differs between environments that can share a cache
     options = flags(machine, runtime and Path(runtime).name)
-    parts = [str(_ABI), machine.name, compiler.identity, *options, text]
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "little") + part.encode("utf-8", "surrogateescape"))
-    return whole.hexdigest()[:40]
+    return cache.digest(str(_ABI), machine.name, compiler.identity, *options, text)
 
 
 def _load(
@@ -102,12 +139,12 @@ def _load_privately(
     return loaded
 
 
-def _check_runtime(loaded: ctypes.CDLL) -> None:
+def _check_runtime(loaded: ctypes.CDLL, remedy: str) -> None:
     """Warn of a second OpenMP runtime: both would keep threads, and numbers set for one."""
     ours, theirs = threads.runtime(loaded), threads.torch_runtime()
     if ours and theirs and os.path.realpath(ours) != os.path.realpath(theirs):
         cache.warn_once(
             "openmp",
             f"kernels run on another OpenMP runtime ({ours}) than PyTorch ({theirs}): both keep"
-            " threads of their own. Let CXX name g++",
+            f" threads of their own; {remedy}",
         )

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _MARK = b"gated-1\0"
 _WAIT = 600.0  # seconds to wait for another process's build, should it be stopped and not dead
@@ -63,6 +64,14 @@ def folder() -> Path:
     return path
 
 
+def digest(*parts: str) -> str:
+    """A name for what is made of these texts."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little") + part.encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()[:40]
+
+
 def checksum(name: str, content: bytes) -> bytes:
     """The end of an object of this name and content."""
     return _MARK + hashlib.sha256(name.encode() + b"\0" + content).digest()
@@ -78,12 +87,25 @@ def valid(path: Path) -> bool:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
             return False
-        try:
-            content = file.read()
-        except OSError:
-            return False
+        return _intact(path.name, file)
+
+
+def intact(path: Path) -> bool:
+    """Whether an object is there and is what was once built, whoever it belongs to."""
+    try:
+        with path.open("rb") as file:
+            return _intact(path.name, file)
+    except OSError:
+        return False
+
+
+def _intact(name: str, file: BinaryIO) -> bool:
+    try:
+        content = file.read()
+    except OSError:
+        return False
     size = len(_MARK) + hashlib.sha256().digest_size
-    return content[-size:] == checksum(path.name, content[:-size])
+    return content[-size:] == checksum(name, content[:-size])
 
 
 def publish(made: Path, target: Path) -> None:

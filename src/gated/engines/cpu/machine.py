@@ -22,6 +22,15 @@ class InstructionSet:
     lanes: int  # floats in a vector
 
 
+# those of x86-64, each a part of the one before
+SETS = (
+    # compilers think 256 bits enough; the kernels' tile is made for 512
+    InstructionSet("x86-64-v4", ("-march=x86-64-v4", "-mprefer-vector-width=512"), 16),
+    InstructionSet("x86-64-v3", ("-march=x86-64-v3",), 8),
+    InstructionSet("x86-64", (), 4),
+)
+
+
 @lru_cache(maxsize=1)
 def instruction_set() -> InstructionSet:
     """The widest one that every core of this machine has."""
@@ -44,9 +53,10 @@ def widest(architecture: str, features: Set[str]) -> InstructionSet:
     if architecture not in ("x86_64", "AMD64"):
         return InstructionSet(architecture, (), 4)
     if features >= _V4:
-        # compilers think 256 bits enough; the kernels' tile is made for 512
-        flags = ("-march=x86-64-v4", "-mprefer-vector-width=512")
-        return InstructionSet("x86-64-v4", flags, 16)
-    if features >= _V3:
-        return InstructionSet("x86-64-v3", ("-march=x86-64-v3",), 8)
-    return InstructionSet("x86-64", (), 4)
+        return SETS[0]
+    return SETS[1] if features >= _V3 else SETS[2]
+
+
+def narrower(machine: InstructionSet) -> tuple[InstructionSet, ...]:
+    """The sets that a machine of this one has too, the widest first."""
+    return SETS[SETS.index(machine) + 1 :] if machine in SETS else ()

@@ -85,6 +85,25 @@ def flags(machine: InstructionSet, runtime: str | None) -> tuple[str, ...]:
     return (*chosen, "-Wl,--no-as-needed", runtime, "-Wl,--as-needed")
 
 
+def compile_shipped(
+    compiler: Compiler, machine: InstructionSet, source: Path, target: Path
+) -> None:
+    """Compile a source into a library for other machines, which bring the OpenMP runtime.
+
+    It names no runtime: the copy that PyTorch has loaded goes by many names. `prefilled.load` sees
+    to it that the functions are found.
+    """
+    made = target.with_suffix(".o")
+    compile_file(compiler, (*flags(machine, None), "-c"), source, made)
+    compile_file(compiler, ("-shared", "-s", "-Wl,--as-needed"), made, target)
+    made.unlink()
+    if b"__kmpc_" in target.read_bytes():
+        raise EngineError(
+            f"{compiler.command[0]} calls functions that GNU's OpenMP runtime lacks: let CXX name"
+            " g++ for kernels that others are to use"
+        )
+
+
 def compile_file(compiler: Compiler, options: tuple[str, ...], source: Path, target: Path) -> None:
     """Compile a source into a shared library.
 
