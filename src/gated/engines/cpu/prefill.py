@@ -10,6 +10,7 @@ from pathlib import Path
 from gated.engines.cpu import build, cache
 from gated.engines.cpu.generate import generate
 from gated.engines.cpu.machine import InstructionSet
+from gated.engines.cpu.storage import Kept
 from gated.engines.cpu.toolchain import compile_shipped, search
 from gated.equations.graph import Graph
 from gated.equations.loop import backward, forward
@@ -32,10 +33,10 @@ class Wanted:
         return build.portable_digest(self.text, self.machine)
 
 
-def source(graph: Graph, real: str) -> str:
+def source(graph: Graph, real: str, traced: bool = False) -> str:
     """The text of the kernel for a cell's graph, as the engine asks for it."""
-    loop = forward(graph)
-    return generate(loop, backward(loop), real).text
+    loop = forward(graph, traced)
+    return generate(Kept(loop, backward(loop)), real).text
 
 
 def compile_one(wanted: Wanted, folder: Path) -> None:
