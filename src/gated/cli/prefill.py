@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ MAPS = ("dense", "diagonal")
 def plan(
     names: Iterable[str], maps: Iterable[str], types: Iterable[str], sets: Sequence[InstructionSet]
 ) -> Iterator[Wanted]:
-    """All combinations that make sense, each source once.
+    """All combinations that make sense, with `trace=True` and without, each source once.
 
     CellError if there is no such cell.
     """
@@ -43,12 +44,12 @@ def plan(
                 if meaning == "dense":
                     raise
                 continue  # a map that its matrices cannot have
-            for kind in types:
-                text = source(graph, TYPES[kind])
+            for kind, traced in product(types, (False, True)):
+                text = source(graph, TYPES[kind], traced)
+                title = f"{name} {meaning} {kind}{' traced' if traced else ''}"
                 if text not in seen:
                     seen.add(text)
-                    for machine in sets:
-                        yield Wanted(f"{name} {meaning} {kind} {machine.name}", text, machine)
+                    yield from (Wanted(f"{title} {each.name}", text, each) for each in sets)
 
 
 class _Listed(click.ParamType[tuple[str, ...]]):
