@@ -17,10 +17,11 @@ template <class To, class From> FUNCTION To bits_of(From x) {
     return y;
 }
 
-// c0 + c1 x + c2 x^2 + ...
+// c0 + c1 x + c2 x^2 + ...; by pairs, (c0 + c1 x) + x^2 (...), the chain of waits is half as long
 template <class R> FUNCTION R series(R, R c) { return c; }
+template <class R> FUNCTION R series(R x, R c, R next) { return c + x * next; }
 template <class R, class... More> FUNCTION R series(R x, R c, R next, More... more) {
-    return c + x * series(x, next, more...);
+    return (c + x * next) + x * x * series(x, more...);
 }
 
 // ---- the two types of numbers -------------------------------------------------------------------
@@ -41,8 +42,9 @@ template <> struct Format<float> {
         return series(r, 4.9999994e-1f, 1.6666521e-1f, 4.1668233e-2f, 8.368664e-3f, 1.3824671e-3f);
     }
     FUNCTION float more_of_expm1(float r) {
-        return series(r, 1.0f, 6.666666e-1f, 3.333358e-1f, 1.3333115e-1f, 4.414633e-2f,
-                      1.4620172e-2f);
+        // not by pairs at first: without fused multiplication that would round too often
+        return 1.0f + r * series(r, 6.666666e-1f, 3.333358e-1f, 1.3333115e-1f, 4.414633e-2f,
+                                 1.4620172e-2f);
     }
     FUNCTION float more_of_log(float f) {
         return series(f, -0.5f, 3.333345e-1f, -2.5000104e-1f, 1.999082e-1f, -1.6647057e-1f,
