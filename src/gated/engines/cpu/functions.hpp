@@ -129,8 +129,8 @@ template <class R> FUNCTION R exp_(R x) {
     return (scale + scale * e.more) * two_to<R>(e.exponent - half);
 }
 
-// By t = (e^2|x| - 1) / 2: as t / (t + 1), or t - t^2 / (t + 1), which rounds less where t is small.
-// 2 |x| = n ln(2) + 2 r, and n is rounded so that it is 0 there.
+// By t = (e^2|x| - 1) / 2: as t / (t + 1), or t - t^2 / (t + 1), which rounds less where t is
+// small. 2 |x| = n ln(2) + 2 r, and n is rounded so that it is 0 there.
 template <class R> FUNCTION R tanh_(R x) {
     typedef Format<R> F;
     const R size = std::fabs(x), a = F::ONE < size ? F::ONE : size;
