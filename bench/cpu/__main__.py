@@ -59,7 +59,9 @@ def _measure(run: report.Run, options: argparse.Namespace, console: Console) -> 
     cases = list(itertools.chain(*(GROUPS[name](options.quick) for name in options.only)))
     cases = [case for case in cases if re.search(options.match, case.name)]
     for place, case in enumerate(cases, 1):
-        for row in measure(case, effort):
+        with console.status(f"[{place}/{len(cases)}] {case.name}"):
+            rows = list(measure(case, effort))
+        for row in rows:
             run.rows.append(row)
             colour = "bold red" if row.wrong else "yellow" if row.met is False else "default"
             text = f"[{place}/{len(cases)}] {row.group}: {report.line(row)}"

@@ -38,21 +38,23 @@ def share(row: Row, sgemm: float) -> float:
 def _figure(name: str, rows: Sequence[Row]) -> Figure:
     """Few rows are all shown; of many, the mean and the worst."""
     known = [row for row in rows if row.value is not None]
-    targets = dict.fromkeys(f"{row.target:g}" for row in rows)
-    sign = "≥" if rows[0].kind == "speed" else "≤"
+    few = len(rows) <= 4
+    targets = [f"{row.target:g}" for row in rows]
+    wanted = " / ".join(targets if few else sorted({*targets}))
+    wanted = f"{'≥' if rows[0].kind == 'speed' else '≤'} {wanted}"
     if not known:
-        return Figure(name, f"{sign} {' / '.join(targets)}", rows[0].note, None)
-    met = all(row.met for row in known) and len(known) == len(rows)
-    if len(known) <= 4:
-        text = " / ".join(f"{row.value.median:.2f}" for row in known)
-        return Figure(name, f"{sign} {' / '.join(targets)}", text, met)
+        return Figure(name, wanted, rows[0].note, None)
+    met = all(row.met for row in rows)
+    if few:
+        texts = [f"{row.value.median:.2f}" if row.value else "none" for row in rows]
+        return Figure(name, wanted, " / ".join(texts), met)
     worst = sorted(known, key=lambda row: row.value.median / row.target)
     worst = worst if rows[0].kind == "speed" else worst[::-1]
     short = ", ".join(f"{row.problem.cell} {row.value.median:.2f}" for row in worst[:3])
     reached = sum(bool(row.met) for row in known)
     mean = geometric_mean(row.value.median for row in known)
     text = f"{reached} of {len(rows)}; mean {mean:.2f}; furthest {short}"
-    return Figure(name, f"{sign} {' / '.join(sorted(targets))}", text, met)
+    return Figure(name, wanted, text, met)
 
 
 def _grid(rows: Sequence[Row]) -> Iterable[Figure]:

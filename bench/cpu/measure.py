@@ -13,7 +13,7 @@ from bench.cpu.problem import Problem, data
 from bench.cpu.side_jax import jax_scan
 from bench.cpu.side_onnx import onnxruntime
 from bench.cpu.sides import BUILDERS, Builder, NotSupportedError, Side, chosen
-from bench.cpu.timing import Effort, Spread, in_turns, spread
+from bench.cpu.timing import Effort, Spread, in_turns, quickly, spread
 
 SIDES: dict[str, Builder] = {**BUILDERS, "onnxruntime": onnxruntime, "JAX scan": jax_scan}
 # where both would take longer, `auto` is not timed beside the engine that it takes
@@ -92,6 +92,10 @@ def _prepare(case: Case) -> _Ready:
         except WrongError as error:
             ready.hindered[entry] = f"WRONG: {error}"
             ready.wrong.add(entry)
+        except Exception as error:  # of a peer that is no fault of ours
+            ready.hindered[entry] = f"FAILED: {type(error).__name__}: {error}".splitlines()[0]
+            if entry.side in ("cpu", "auto"):
+                ready.wrong.add(entry)
     return ready
 
 
@@ -106,8 +110,7 @@ def _time(sides: dict[Entry, Side], effort: Effort) -> dict[Entry, list[float]]:
     learns = any(entry.problem.learns for entry in sides)
     with torch.set_grad_enabled(learns):
         for key, same in list(shared.items()):
-            quick = in_turns({same: named[same][1]}, Effort(0, 1))
-            if min(quick[same]) < _LONG:
+            if quickly(named[same][1]) < _LONG:
                 del shared[key]
         works = {key: side for key, (_, side) in named.items() if key not in shared}
         times = in_turns(works, effort) if works else {}
