@@ -147,10 +147,14 @@ def _cells(row: Row, rate: float) -> list[str]:
     value = row.value
     return [
         f"{row.ours}{f' ({row.note})' if row.note else ''}", row.peer,
-        f"{row.ours_ms:.3g}", f"{row.peer_ms:.3g}", f"{value.median:.2f}",
+        _ms(row.ours_ms), _ms(row.peer_ms), f"{value.median:.2f}",
         f"{value.low:.2f}-{value.high:.2f}", f"{value.best:.2f}", _wanted(row).strip(" ,"),
         _mark(row.met), f"{row.gflops:.0f}", f"{share(row, rate):.0%}", f"{row.error:.0e}",
     ]  # fmt: skip
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _wanted(row: Row) -> str:
