@@ -12,8 +12,6 @@ import gated
 from bench.cpu import counts
 from gated.equations import Cell
 
-MODES = ("step", "inference", "trace", "training", "training+x")
-
 
 @dataclass(frozen=True)
 class Problem:
