@@ -10,7 +10,7 @@ from gated.equations.schedule import width_of
 
 
 def inputs(kept: Kept) -> list[Buffer]:
-    """What both loops are passed: what is known before them, matrices, the first states."""
+    """What both loops are passed beside streams: loose values, matrices, the first states."""
     loop = kept.loop
     given = [
         Buffer(f"given_{k}", "timed" if loop.given[node] else "vector", (width_of(node),))
@@ -18,7 +18,7 @@ def inputs(kept: Kept) -> list[Buffer]:
     ]
     banks = [Buffer(f"bank_{k}", "bank", (0,)) for k in range(len(loop.banks))]
     initial = [Buffer(f"initial_{s.name}", "rows", (s.size,)) for s in loop.graph.states]
-    return [*kept.streams, *given, *banks, *initial]
+    return [*given, *banks, *initial]
 
 
 class Ahead(Writer):
@@ -37,9 +37,9 @@ class Ahead(Writer):
         timed = kept.buffers if training else kept.buffers[:1]
         self.buffers = [*inputs(kept), *timed, *finals]
         for k, node in enumerate(loop.loose):
-            self.reads[node] = [Place(self.buffers[len(kept.streams) + k])]
-        for stream, buffer in zip(loop.streams, kept.streams, strict=True):
-            self.reads |= {node: [Place(buffer, k)] for k, node in enumerate(stream.nodes)}
+            self.reads[node] = [Place(self.buffers[k])]
+        for number in range(len(loop.streams)):
+            self.stream(number, training)
         for state in loop.graph.states:
             self.carry(state.name, training or state is loop.graph.states[0])
         if training:
@@ -48,6 +48,44 @@ class Ahead(Writer):
                 if node not in updates:
                     self.writes.setdefault(node, []).append(place)
         self.settle()
+
+    def stream(self, number: int, training: bool) -> None:
+        """The product of a stream, for a turn of steps; in training it stays for the way back."""
+        stream, buffer = self.loop.streams[number], self.kept.streams[number]
+        depth = width_of(stream.operand)
+        operand = Buffer(f"operand_{number}", "timed", (depth,))
+        matrix, added = f"matrix_{number}", f"added_{number}"
+        self.buffers += [
+            operand,
+            Buffer(matrix, "bank", (0,)),
+            Buffer(added, "vector", buffer.widths),
+        ]
+        if training:
+            self.buffers.append(buffer)
+            to = f"w.{buffer.name} + (rows.offsets[t] + first + r) * {self.stride(buffer)}"
+        else:
+            buffer = Buffer(buffer.name, "turn", buffer.widths)
+            self.scratch[buffer.name] = buffer
+            to = f"{buffer.name}.data + (slot + r) * {self.stride(buffer)}"
+        self.reads |= {node: [Place(buffer, k)] for k, node in enumerate(stream.nodes)}
+        height, depth_ = self.stride(buffer), self.size(depth)
+        parts, name = self.parts, f"w_{number}"
+        parts.shared.append(f"Packed<real> {name};")
+        parts.before += [
+            f"packed += w.{name}.pack(w.{matrix}, 1, {height}, {depth_}, false, threads);",
+            f"w.{name}.begin_with(w.{added});",
+        ]
+        parts.prepare += [
+            f"// {', '.join(stream.bank.keys)}",
+            "several.count = 0;",
+            "over_turn(rows, from, to, first, end, [&](index_t t, index_t count, index_t slot) {",
+            "    (void)slot;",
+            "    for (index_t r = 0; r < count; ++r)",
+            f"        several.row(w.{operand.name} + (rows.offsets[t] + first + r) * {depth_},",
+            f"                    {to});",
+            "});",
+            f"multiply(team, w.{name}, several, false);",
+        ]
 
     def carry(self, name: str, everywhere: bool) -> None:
         """A state from step to step."""

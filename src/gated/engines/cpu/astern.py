@@ -28,7 +28,7 @@ class Astern(Writer):
         self.late: list[tuple[Node | None, Place]] = []
         self.sums: list[tuple[Node, Buffer]] = []
         self.products: dict[Node, Place] = {}
-        self.buffers = [*inputs(kept), *kept.buffers]
+        self.buffers = [*inputs(kept), *kept.streams, *kept.buffers]
         self.known_values()
         self.arriving()
         self.leaving_to_given()
@@ -41,7 +41,7 @@ class Astern(Writer):
         """What the forward loop left, and what it was given."""
         loop, kept = self.loop, self.kept
         for k, node in enumerate(loop.loose):
-            self.reads[node] = [Place(self.buffers[len(kept.streams) + k])]
+            self.reads[node] = [Place(self.buffers[k])]
         for stream, buffer in zip(loop.streams, kept.streams, strict=True):
             self.reads |= {node: [Place(buffer, k)] for k, node in enumerate(stream.nodes)}
         for state in loop.graph.states:

@@ -22,13 +22,15 @@ class Parts:
     """What a loop has of its own around the stages, as lines of C++.
 
     `shared` are members that all threads see; `before` and `after` stand around the loop, `opening`
-    and `closing` around the stages of a step, `start` and `finish` around those of a worker.
+    and `closing` around the stages of a step, `start` and `finish` around those of a worker;
+    `prepare` comes before each turn of steps.
     """
 
     backward: bool = False
     shared: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
     start: list[str] = field(default_factory=list)
+    prepare: list[str] = field(default_factory=list)
     opening: list[str] = field(default_factory=list)
     closing: list[str] = field(default_factory=list)
     finish: list[str] = field(default_factory=list)
@@ -62,11 +64,15 @@ def function(writer: Writer, name: str, letters: tuple[str, ...], parts: Parts) 
                 *sizes,
                 "const int me;",
                 *(f"Buffer<real> {name};" for name in writer.scratch),
+                "Several<real> several;",
                 "void start(index_t first, index_t count) {", *indented(parts.start), "}",
                 "void finish(index_t first, index_t count) {", *indented(parts.finish), "}",
-                "void step(index_t t, index_t first, index_t count) {",
+                "void prepare(index_t from, index_t to, index_t first, index_t end) {",
+                *indented(["(void)from, (void)to, (void)first, (void)end;", *parts.prepare]),
+                "}",
+                "void step(index_t t, index_t first, index_t count, index_t slot) {",
                 *indented([
-                    "const index_t at = rows.offsets[t] + first; (void)at;",
+                    "const index_t at = rows.offsets[t] + first; (void)at, (void)slot;",
                     *parts.opening, *steps, *parts.closing,
                 ]),
                 "}",
@@ -75,8 +81,10 @@ def function(writer: Writer, name: str, letters: tuple[str, ...], parts: Parts) 
             "const auto make = [&](int me, Team<real>* team, index_t count) {",
             *indented([
                 f"Worker worker{{w, rows, team{values}, me}};",
-                *(f"worker.{name}.reserve(count * {writer.stride(buffer)});"
-                  for name, buffer in writer.scratch.items()),
+                "const index_t turn = std::max(count, TURN); (void)turn;",
+                "worker.several.reserve(turn);",
+                *(f"worker.{name}.reserve({'turn' if buffer.kind == 'turn' else 'count'} * "
+                  f"{writer.stride(buffer)});" for name, buffer in writer.scratch.items()),
                 "return worker;",
             ]),
             "};",

@@ -15,6 +15,17 @@ from gated.equations.render import expression
 from gated.equations.symbols import Node
 
 _RUNTIME = [Path(__file__).with_name(name) for name in ("functions.hpp", "kernel.hpp")]
+_PRODUCTS = """
+extern "C" void transposed_times(const real* matrix, index_t height, index_t depth,
+        const real* rows, index_t count, real* out, int threads) {
+    product(rows, count, matrix, height, depth, out, threads);
+}
+
+extern "C" void outer_sum(const real* d, index_t dstride, const real* x, index_t xstride,
+        index_t count, index_t height, index_t depth, real* out, int add, real* sums, int threads) {
+    outer(d, dstride, x, xstride, count, height, depth, out, add != 0, sums, threads);
+}
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +58,7 @@ def generate(kept: Kept, real: str) -> Source:
         *(part.read_text() for part in _RUNTIME),
     ]
     writers = (forward, training, backward)
-    text = "\n".join([*head, *(writer.text(letters) for writer in writers)])
+    text = "\n".join([*head, _PRODUCTS, *(writer.text(letters) for writer in writers)])
     kernels = [writer.kernel() for writer in writers]
     return Source(text, letters, kernels[0], kernels[1], kernels[2], backward.products)
 

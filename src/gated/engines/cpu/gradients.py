@@ -1,4 +1,4 @@
-"""The products around a loop: of its inputs before it, and of its gradients after it."""
+"""The gradients of matrices: large products of what the loops left."""
 
 from __future__ import annotations
 
@@ -10,30 +10,11 @@ from torch import Tensor
 
 from gated.engines.cpu.rows import Rows
 from gated.engines.cpu.storage import Place
-from gated.engines.products import linear
 from gated.equations.graph import length
 from gated.equations.symbols import Node
 
 if TYPE_CHECKING:
     from gated.engines.cpu.operation import Compiled, Inputs
-
-
-def times(rows: Tensor, matrix: Tensor, added: Tensor | None, out: Tensor | None) -> Tensor:
-    """The matrix (H, D) times every row, plus what is added to each.
-
-    `out` is memory for the result, with room for whole blocks of rows. A row's bits do not depend
-    on where it stands: see `gated.engines.products.linear`.
-    """
-    count, width = rows.shape
-    height = matrix.shape[0]
-    if width % 8 or height % 8 or count % 8:
-        found = linear(rows, matrix).contiguous()
-        return found if added is None else found.add_(added)
-    if out is None:
-        return torch.mm(rows, matrix.T)
-    if added is None:
-        return torch.mm(rows, matrix.T, out=out[:count])
-    return torch.addmm(added, rows, matrix.T, out=out[:count])
 
 
 def of_matrices(
@@ -117,10 +98,7 @@ class _Values:
             out.copy_(out + product if add else product)
             return
         for part, (mine, value) in enumerate(self.pieces(left, operand)):
-            if part or add:
-                out.addmm_(mine.T, value)
-            else:
-                torch.mm(mine.T, value, out=out)
+            self.compiled.outer_sum(mine, value, out, add=add or part > 0)
 
     def pieces(self, left: Tensor, operand: Node) -> list[tuple[Tensor, Tensor]]:
         """Gradients and the operands that belong to them, without a copy where rows are alike."""

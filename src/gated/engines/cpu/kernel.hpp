@@ -70,6 +70,7 @@ template <class F> static inline void wait_until(const F& ready) {
 template <class R> struct Packed {
     static constexpr index_t WIDE = 2 * LANES * 4 / sizeof(R);
     Buffer<R> panels;
+    Buffer<R> added;  // what the product begins with, for whole panels; nothing: zeros
     index_t heads = 1, rows = 0, depth = 0, count = 0;
 
     // Each head's matrix as it is stored, (rows, depth), or transposed, (depth, rows); returns how
@@ -88,6 +89,13 @@ template <class R> struct Packed {
                            panels.data + k * WIDE * depth, transposed);
         });
         return heads * rows * depth;
+    }
+
+    // What every product begins with, (rows,); nullptr for nothing.
+    void begin_with(const R* start) {
+        if (!start) return;
+        added.reserve(count * WIDE);
+        std::memcpy(added.data, start, rows * sizeof(R));
     }
 
     void pack_panel(const R* matrix, index_t start, R* out, bool transposed) {
@@ -109,78 +117,200 @@ template <class R> struct Packed {
     }
 };
 
-// ROWS rows times PANELS panels, all sums in registers.
+// ROWS rows times PANELS panels, all sums in registers; they begin with `from`, if that is given.
+// Rows are read at `in` and written at `out`, each from `into` and `onto` numbers on.
 template <class R, int ROWS, int PANELS>
-static inline void tile(const R* __restrict panel, index_t depth, const R* __restrict v, index_t stride,
-                        R* __restrict y, index_t ystride, index_t wide, bool add) {
+static inline void tile(const R* __restrict panel, index_t depth, const R* const* in, index_t into,
+                        R* const* out, index_t onto, index_t wide, bool add, const R* from) {
     constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
     typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    const R* row[ROWS];
+    for (int r = 0; r < ROWS; ++r) row[r] = in[r] + into;
     vec sum[ROWS][2 * PANELS];
-    for (int r = 0; r < ROWS; ++r)
-        for (int p = 0; p < 2 * PANELS; ++p) sum[r][p] = vec{};
+    for (int p = 0; p < 2 * PANELS; ++p) {
+        const vec start = from ? *reinterpret_cast<const vec*>(from + p * HALF) : vec{};
+        for (int r = 0; r < ROWS; ++r) sum[r][p] = start;
+    }
     for (index_t k = 0; k < depth; ++k) {
         vec column[2 * PANELS];
         for (int p = 0; p < 2 * PANELS; ++p)
             column[p] = *reinterpret_cast<const vec*>(panel + p / 2 * depth * WIDE + k * WIDE + p % 2 * HALF);
         for (int r = 0; r < ROWS; ++r) {
-            const R one = v[r * stride + k];
+            const R one = row[r][k];
             for (int p = 0; p < 2 * PANELS; ++p) sum[r][p] += column[p] * one;
         }
     }
     for (int r = 0; r < ROWS; ++r)
         for (int p = 0; p < 2 * PANELS; ++p) {
-            R* out = y + r * ystride + p * HALF;
+            R* to = out[r] + onto + p * HALF;
             const index_t left = wide - p * HALF;
             if (left >= HALF) {
-                vec* o = reinterpret_cast<vec*>(out);
+                vec* o = reinterpret_cast<vec*>(to);
                 *o = add ? *o + sum[r][p] : sum[r][p];
             } else {
                 R edge[HALF];
                 *reinterpret_cast<vec*>(edge) = sum[r][p];
-                for (index_t j = 0; j < left; ++j) out[j] = add ? out[j] + edge[j] : edge[j];
+                for (index_t j = 0; j < left; ++j) to[j] = add ? to[j] + edge[j] : edge[j];
             }
         }
 }
 
+// Rows that are multiplied together, wherever each stands.
+template <class R> struct Several {
+    index_t count = 0;
+    Buffer<const R*> in;
+    Buffer<R*> out;
+    void reserve(index_t most) { in.reserve(most), out.reserve(most); }
+    void row(const R* from, R* to) { in.data[count] = from, out.data[count] = to, ++count; }
+};
+
 // Some panels of a matrix times all rows.
 template <class R>
-static inline void columns(const Packed<R>& m, const R* v, index_t stride, R* y, index_t ystride,
-                           index_t count, bool add, index_t from, index_t to) {
+static inline void columns(const Packed<R>& m, const R* const* ins, R* const* outs, index_t count,
+                           bool add, index_t first, index_t end) {
     constexpr index_t WIDE = Packed<R>::WIDE;
-    for (index_t k = from; k < to;) {
+    for (index_t k = first; k < end;) {
         const index_t head = k / m.count, start = k % m.count * WIDE;
         const R* panel = m.panels.data + k * WIDE * m.depth;
-        const R* in = v + head * m.depth;
-        R* out = y + head * m.rows + start;
+        const R* from = m.added.data ? m.added.data + k * WIDE : nullptr;
+        const R* const* in = ins;
+        R* const* out = outs;
+        const index_t into = head * m.depth, onto = head * m.rows + start, depth = m.depth;
         const index_t wide = m.rows - start, side = (wide + WIDE - 1) / WIDE;  // panels of this head
-        const index_t more = side < to - k ? side : to - k;
+        const index_t more = std::min(side, end - k);
         // few rows have too few sums to keep the core busy: several panels at once
         if (count == 1 && more >= 4) {
-            tile<R, 1, 4>(panel, m.depth, in, stride, out, ystride, wide, add), k += 4;
+            tile<R, 1, 4>(panel, depth, in, into, out, onto, wide, add, from), k += 4;
             continue;
         }
         if (count <= 3 && more >= 2) {
-            if (count == 1) tile<R, 1, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
-            if (count == 2) tile<R, 2, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
-            if (count == 3) tile<R, 3, 2>(panel, m.depth, in, stride, out, ystride, wide, add);
+            if (count == 1) tile<R, 1, 2>(panel, depth, in, into, out, onto, wide, add, from);
+            if (count == 2) tile<R, 2, 2>(panel, depth, in, into, out, onto, wide, add, from);
+            if (count == 3) tile<R, 3, 2>(panel, depth, in, into, out, onto, wide, add, from);
             k += 2;
             continue;
         }
         ++k;
         index_t left = count;
-        for (; left >= 8; left -= 8, in += 8 * stride, out += 8 * ystride)
-            tile<R, 8, 1>(panel, m.depth, in, stride, out, ystride, wide, add);
+        for (; left >= 8; left -= 8, in += 8, out += 8)
+            tile<R, 8, 1>(panel, depth, in, into, out, onto, wide, add, from);
         switch (left) {
-            case 1: tile<R, 1, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 2: tile<R, 2, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 3: tile<R, 3, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 4: tile<R, 4, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 5: tile<R, 5, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 6: tile<R, 6, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
-            case 7: tile<R, 7, 1>(panel, m.depth, in, stride, out, ystride, wide, add); break;
+            case 1: tile<R, 1, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 2: tile<R, 2, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 3: tile<R, 3, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 4: tile<R, 4, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 5: tile<R, 5, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 6: tile<R, 6, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
+            case 7: tile<R, 7, 1>(panel, depth, in, into, out, onto, wide, add, from); break;
             default: break;
         }
     }
+}
+
+// out (count, depth) = x (count, height) times the matrix (height, depth). A row's bits do not depend
+// on where it stands.
+template <class R>
+static inline void product(const R* x, index_t count, const R* matrix, index_t height, index_t depth,
+                           R* out, int threads) {
+    Packed<R> m;
+    m.pack(matrix, 1, depth, height, true, threads);
+    constexpr index_t TILE = 8, BLOCK = 128;  // rows of which the next panel finds all in cache
+    const index_t tiles = (count + TILE - 1) / TILE;
+    parallel(threads, [&](int me, int of) {
+        const index_t end = std::min(count, tiles * (me + 1) / of * TILE);
+        const R* in[BLOCK];
+        R* to[BLOCK];
+        for (index_t r = tiles * me / of * TILE; r < end; r += BLOCK) {
+            const index_t rows = std::min(BLOCK, end - r);
+            for (index_t k = 0; k < rows; ++k) in[k] = x + (r + k) * height, to[k] = out + (r + k) * depth;
+            columns(m, in, to, rows, false, 0, m.count);
+        }
+    });
+}
+
+// ROWS rows of a sum of outer products: what is multiplied with a panel stands (depth, stride).
+template <class R, int ROWS>
+static inline void outer_tile(const R* __restrict panel, index_t depth, const R* __restrict d, index_t stride,
+                              R* __restrict out, index_t ostride, index_t wide, bool add) {
+    constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
+    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    vec sum[ROWS][2];
+    for (int r = 0; r < ROWS; ++r) sum[r][0] = sum[r][1] = vec{};
+    for (index_t k = 0; k < depth; ++k) {
+        const vec left = *reinterpret_cast<const vec*>(panel + k * WIDE);
+        const vec right = *reinterpret_cast<const vec*>(panel + k * WIDE + HALF);
+        for (int r = 0; r < ROWS; ++r) {
+            const R one = d[k * stride + r];
+            sum[r][0] += left * one, sum[r][1] += right * one;
+        }
+    }
+    for (int r = 0; r < ROWS; ++r)
+        for (int p = 0; p < 2; ++p) {
+            R* to = out + r * ostride + p * HALF;
+            const index_t left = wide - p * HALF;
+            if (left >= HALF) {
+                vec* o = reinterpret_cast<vec*>(to);
+                *o = add ? *o + sum[r][p] : sum[r][p];
+            } else {
+                R edge[HALF];
+                *reinterpret_cast<vec*>(edge) = sum[r][p];
+                for (index_t j = 0; j < left; ++j) to[j] = add ? to[j] + edge[j] : edge[j];
+            }
+        }
+}
+
+// out (height, depth) = the sum over all rows of d (count, height) times x (count, depth), or out
+// plus that; `sums` (height,), if given, gets the sum of d. Threads own rows of the result.
+template <class R>
+static inline void outer(const R* d, index_t dstride, const R* x, index_t xstride, index_t count,
+                         index_t height, index_t depth, R* out, bool add, R* sums, int threads) {
+    constexpr index_t TILE = 8, BLOCK = 192, WIDE = Packed<R>::WIDE;
+    const index_t tiles = (height + TILE - 1) / TILE;
+    parallel(threads < tiles ? threads : int(tiles), [&](int me, int of) {
+        const index_t first = tiles * me / of * TILE, end = std::min(height, tiles * (me + 1) / of * TILE);
+        const index_t panels = (depth + WIDE - 1) / WIDE, mine = (end - first + TILE - 1) / TILE;
+        // far apart, rows of d fall into the same few sets of the cache
+        const bool copy = dstride * sizeof(R) >= 2048;
+        Buffer<R> panel, part;
+        panel.reserve(panels * WIDE * BLOCK);
+        if (copy) part.reserve(mine * TILE * BLOCK);
+        if (sums) std::fill(sums + first, sums + end, R(0));
+        for (index_t n = 0; n < count; n += BLOCK) {
+            const index_t rows = std::min(BLOCK, count - n);
+            for (index_t k = 0; k < rows; ++k)
+                for (index_t p = 0; p < panels; ++p) {
+                    R* to = panel.data + (p * rows + k) * WIDE;
+                    const R* from = x + (n + k) * xstride + p * WIDE;
+                    if (depth - p * WIDE >= WIDE) std::memcpy(to, from, WIDE * sizeof(R));
+                    else std::memcpy(to, from, (depth - p * WIDE) * sizeof(R));
+                }
+            const R* block = d + n * dstride;
+            if (sums)
+                for (index_t k = 0; k < rows; ++k)
+                    for (index_t g = first; g < end; ++g) sums[g] += block[k * dstride + g];
+            if (copy)
+                for (index_t k = 0; k < rows; ++k)
+                    for (index_t g = first; g < end; g += TILE) {
+                        R* to = part.data + (g - first) * rows + k * TILE;
+                        const R* from = block + k * dstride + g;
+                        if (end - g >= TILE) std::memcpy(to, from, TILE * sizeof(R));
+                        else std::memcpy(to, from, (end - g) * sizeof(R));
+                    }
+            const bool more = add || n > 0;
+            for (index_t p = 0; p < panels; ++p)
+                for (index_t g = first; g < end; g += TILE) {
+                    const R* from = copy ? part.data + (g - first) * rows : block + g;
+                    const index_t stride = copy ? TILE : dstride, wide = depth - p * WIDE;
+                    R* to = out + g * depth + p * WIDE;
+                    const R* side = panel.data + p * rows * WIDE;
+                    if (end - g >= TILE)
+                        outer_tile<R, TILE>(side, rows, from, stride, to, depth, wide, more);
+                    else
+                        for (index_t r = 0; r < end - g; ++r)
+                            outer_tile<R, 1>(side, rows, from + r, stride, to + r * depth, depth, wide, more);
+                }
+        }
+    });
 }
 
 // Threads that share one worker's products, since its rows are too few to be shared: the leader
@@ -188,12 +318,11 @@ static inline void columns(const Packed<R>& m, const R* v, index_t stride, R* y,
 template <class R> struct Team {
     int size = 1;
     std::atomic<int> posted{0}, done{0};
-    struct { const Packed<R>* m; const R* v; index_t stride; R* y; index_t ystride, count; bool add; } job;
+    struct { const Packed<R>* m; const R* const* in; R* const* out; index_t count; bool add; } job;
 
     void part(int me) {
         const index_t all = job.m->heads * job.m->count;
-        columns(*job.m, job.v, job.stride, job.y, job.ystride, job.count, job.add,
-                all * me / size, all * (me + 1) / size);
+        columns(*job.m, job.in, job.out, job.count, job.add, all * me / size, all * (me + 1) / size);
     }
     void post() {
         done.store(0, std::memory_order_relaxed);
@@ -213,16 +342,24 @@ template <class R> struct Team {
     }
 };
 
-// y (count, heads * rows) = v (count, heads * depth) times the matrix, or y + that.
+// The matrix times rows, written or added.
 template <class R>
-static inline void multiply(Team<R>* team, const Packed<R>& m, const R* v, index_t stride, R* y,
-                            index_t ystride, index_t count, bool add) {
+static inline void multiply(Team<R>* team, const Packed<R>& m, const Several<R>& rows, bool add) {
     if (team && team->size > 1) {
-        team->job = {&m, v, stride, y, ystride, count, add};
+        team->job = {&m, rows.in.data, rows.out.data, rows.count, add};
         team->post();
     } else {
-        columns(m, v, stride, y, ystride, count, add, 0, m.heads * m.count);
+        columns(m, rows.in.data, rows.out.data, rows.count, add, 0, m.heads * m.count);
     }
+}
+
+// y (count, heads * rows) = v (count, heads * depth) times the matrix, or y + that.
+template <class R>
+static inline void multiply(Team<R>* team, const Packed<R>& m, Several<R>& rows, const R* v,
+                            index_t stride, R* y, index_t ystride, index_t count, bool add) {
+    rows.count = 0;
+    for (index_t r = 0; r < count; ++r) rows.row(v + r * stride, y + r * ystride);
+    multiply(team, m, rows, add);
 }
 
 // ---- rows and time -----------------------------------------------------------------------------
@@ -255,21 +392,44 @@ struct Rows {
     }
 };
 
+// Steps whose given values are computed together, so that their matrices are read once for all:
+// about so many rows in a turn.
+static constexpr index_t TURN = 64;
+
 template <class W>
 static inline void run(const Rows& rows, bool backward, W& worker, index_t first, index_t end) {
     if (end <= first) return;
     worker.start(first, end - first);
     const bool downward = rows.reverse != backward;
-    for (index_t i = 0; i < rows.steps; ++i) {
-        const index_t t = downward ? rows.steps - 1 - i : i;
-        const index_t here = rows.sizes[t] < end ? rows.sizes[t] : end;
-        if (here > first) worker.step(t, first, here - first);
+    const index_t turn = std::max<index_t>(1, TURN / (end - first));
+    const auto at = [&](index_t i) { return downward ? rows.steps - 1 - i : i; };
+    const auto reach = [&](index_t t) { return std::min<index_t>(rows.sizes[t], end) - first; };
+    for (index_t start = 0; start < rows.steps; start += turn) {
+        const index_t stop = std::min(start + turn, rows.steps);
+        worker.prepare(at(start), at(stop - 1), first, end);
+        for (index_t i = start, slot = 0; i < stop; ++i) {
+            const index_t t = at(i), count = reach(t);
+            if (count <= 0) continue;
+            worker.step(t, first, count, slot);
+            slot += count;
+        }
     }
     worker.finish(first, end - first);
 }
 
+// A worker's rows in the steps of a turn, in its order: `visit(step, rows, rows before)`.
+template <class F>
+static inline void over_turn(const Rows& rows, index_t from, index_t to, index_t first, index_t end, const F& visit) {
+    const index_t by = to < from ? -1 : 1;
+    for (index_t t = from, slot = 0;; t += by) {
+        const index_t count = std::min<index_t>(rows.sizes[t], end) - first;
+        if (count > 0) visit(t, count, slot), slot += count;
+        if (t == to) break;
+    }
+}
+
 // Matrices of fewer numbers are multiplied sooner than a second thread is told of them.
-static constexpr index_t SHARED_PRODUCTS = 1 << 17;
+static constexpr index_t SHARED_PRODUCTS = 1 << 16;
 
 // Runs a worker's steps over time. Each thread has rows of its own and waits for no other; rows too
 // few for that are one worker's, whose products all threads share.

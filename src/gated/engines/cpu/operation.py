@@ -13,16 +13,13 @@ from gated.engines.cpu import pool
 from gated.engines.cpu.build import library
 from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.generate import Source, generate
-from gated.engines.cpu.gradients import of_matrices, times
+from gated.engines.cpu.gradients import of_matrices
 from gated.engines.cpu.rows import Rows
 from gated.engines.cpu.storage import Buffer, Kept
 from gated.engines.cpu.threads import threads
 from gated.equations.graph import Graph, length
 from gated.equations.loop import Backward, Forward, backward, forward
 
-# numbers of the given values of one turn in inference: what stays in a cache
-_TURN = 1 << 20
-_LEAST_ROWS = 256
 _SMALL = 1 << 20  # multiplications below which one thread is quicker
 
 Sizes = Mapping[str, int]
@@ -52,21 +49,53 @@ class Compiled:
                 ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
                 ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
             ]  # fmt: skip
+        self.library.transposed_times.restype = None
+        self.library.transposed_times.argtypes = [
+            ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_long,
+            ctypes.c_void_p, ctypes.c_int,
+        ]  # fmt: skip
+        self.library.outer_sum.restype = None
+        self.library.outer_sum.argtypes = [
+            ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_long,
+            ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p,
+            ctypes.c_int,
+        ]  # fmt: skip
 
-    def call(
-        self, kernel: Kernel, pointers: Mapping[str, int], sizes: Sizes, rows: Rows,
-        steps: tuple[int, int], batch: int,
-    ) -> None:  # fmt: skip
-        """Run one of the loops over some of the steps, on the memory of its buffers by name."""
+    def call(self, kernel: Kernel, pointers: Mapping[str, int], sizes: Sizes, rows: Rows) -> None:
+        """Run one of the loops on the memory of its buffers, by name."""
         count = len(kernel.buffers)
         arrays = (ctypes.c_void_p * count)(*[pointers[b.name] or None for b in kernel.buffers])
         letters = (ctypes.c_int64 * (len(self.source.letters) or 1))(
             *[sizes[letter] for letter in self.source.letters]
         )
-        first, end = steps
         getattr(self.library, kernel.name)(
-            arrays, letters, end - first, batch, rows.sizes.data_ptr() + 8 * first,
-            rows.offsets.data_ptr() + 8 * first, rows.reverse, self.threads(rows, sizes),
+            arrays, letters, rows.steps, rows.batch, rows.sizes.data_ptr(),
+            rows.offsets.data_ptr(), rows.reverse, self.threads(rows, sizes),
+        )  # fmt: skip
+
+    def transposed_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        """The matrix (H, D), transposed, times rows (N, H)."""
+        count, height = rows.shape
+        depth = matrix.shape[1]
+        out = pool.empty((count, depth), rows)
+        self.library.transposed_times(
+            matrix.data_ptr(), height, depth, rows.data_ptr(), count, out.data_ptr(),
+            threads() if count * depth * height > _SMALL else 1,
+        )  # fmt: skip
+        return out
+
+    def outer_sum(
+        self, d: Tensor, rows: Tensor, out: Tensor, *, add: bool, sums: Tensor | None = None
+    ) -> None:
+        """The sum of outer products of d (N, H) and rows (N, D) into `out`, or added to it.
+
+        `sums` (H,) gets the sum of d.
+        """
+        (count, height), depth = d.shape, rows.shape[1]
+        self.library.outer_sum(
+            d.data_ptr(), d.stride(0), rows.data_ptr(), rows.stride(0), count, height, depth,
+            out.data_ptr(), add, 0 if sums is None else sums.data_ptr(),
+            threads() if count * depth * height > _SMALL else 1,
         )  # fmt: skip
 
     def threads(self, rows: Rows, sizes: Sizes) -> int:
@@ -101,9 +130,13 @@ class Inputs:
         )  # fmt: skip
 
     def pointers(self) -> dict[str, int]:
-        """The memory of all but the streams, by the buffers' names."""
+        """Their memory, by the buffers' names."""
         found = {f"given_{k}": t.data_ptr() for k, t in enumerate(self.loose)}
-        return found | {f"bank_{k}": t.data_ptr() for k, t in enumerate(self.banks)}
+        found |= {f"bank_{k}": t.data_ptr() for k, t in enumerate(self.banks)}
+        for k, (operand, matrix, added) in enumerate(self.streams):
+            found[f"operand_{k}"], found[f"matrix_{k}"] = operand.data_ptr(), matrix.data_ptr()
+            found[f"added_{k}"] = 0 if added is None else added.data_ptr()
+        return found
 
 
 def infer(compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors) -> list[Tensor]:
@@ -115,23 +148,7 @@ def infer(compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors) -> lis
     pointers = given.pointers() | {f"state_{states[0].name}": output.data_ptr()}
     for state, final in zip(states, finals, strict=True):
         pointers[f"initial_{state.name}"] = pointers[f"final_{state.name}"] = final.data_ptr()
-    buffers = compiled.kept.streams
-    widths = [_width(buffer, sizes) for buffer in buffers]
-    turns = _turns(rows, sum(widths))
-    most = max(rows.start(end) - rows.start(first) for first, end in turns)
-    made = [pool.empty((_whole(most), width), like) for width in widths]
-    for first, end in reversed(turns) if rows.reverse else turns:
-        start, stop = rows.start(first), rows.start(end)
-        for buffer, (operand, matrix, added), values in zip(
-            buffers, given.streams, made, strict=True
-        ):
-            values = times(operand[start:stop], matrix, added, values)
-            # steps are counted from the first one, of which this turn's buffer holds nothing
-            skipped = start * values.shape[1] * values.element_size()
-            pointers[buffer.name] = values.data_ptr() - skipped
-        compiled.call(
-            compiled.source.forward, pointers, sizes, rows, (first, end), rows.reach(first)
-        )
+    compiled.call(compiled.source.forward, pointers, sizes, rows)
     return [output, *finals]
 
 
@@ -142,17 +159,14 @@ def train(
     given = Inputs.of(compiled, tensors)
     like = given.initial[0]
     saved = {}
-    for buffer, (operand, matrix, added) in zip(compiled.kept.streams, given.streams, strict=True):
-        values = pool.empty((_whole(rows.total), _width(buffer, sizes)), like)
-        saved[buffer.name] = times(operand, matrix, added, values)
-    for buffer in compiled.kept.buffers:
+    for buffer in (*compiled.kept.streams, *compiled.kept.buffers):
         saved[buffer.name] = pool.empty((rows.total, _width(buffer, sizes)), like)
     pointers = given.pointers() | {name: t.data_ptr() for name, t in saved.items()}
     finals = [torch.empty_like(state) for state in given.initial]
     for state, first, final in zip(compiled.loop.graph.states, given.initial, finals, strict=True):
         pointers[f"initial_{state.name}"] = first.data_ptr()
         pointers[f"final_{state.name}"] = final.data_ptr()
-    compiled.call(compiled.source.training, pointers, sizes, rows, (0, rows.steps), rows.batch)
+    compiled.call(compiled.source.training, pointers, sizes, rows)
     return [saved[compiled.kept.buffers[0].name], *finals], saved
 
 
@@ -192,38 +206,25 @@ def back(
             pointers[buffer.name] = 0
             continue
         else:
-            made[buffer.name] = pool.empty((_whole(rows.total), width), like)[: rows.total]
+            made[buffer.name] = pool.empty((rows.total, width), like)
         pointers[buffer.name] = made[buffer.name].data_ptr()
-    compiled.call(kernel, pointers, sizes, rows, (0, rows.steps), rows.batch)
+    compiled.call(kernel, pointers, sizes, rows)
     found: list[Tensor | None] = []
     for k, (operand, matrix, _) in enumerate(given.streams):
         gradient = made.get(f"d_stream_{k}", made[f"stream_{k}"])
         x, w, b = wanted[3 * k : 3 * k + 3]
-        found.append(times(gradient, matrix.T, None, None) if x else None)
-        found.append(gradient.T @ operand if w else None)
-        found.append(gradient.sum(0) if b else None)
+        found.append(compiled.transposed_times(matrix, gradient) if x else None)
+        to_matrix = torch.empty_like(matrix) if w else None
+        to_added = matrix.new_empty(len(matrix)) if b else None
+        if to_matrix is not None:
+            compiled.outer_sum(gradient, operand, to_matrix, add=False, sums=to_added)
+        elif to_added is not None:
+            torch.sum(gradient, 0, out=to_added)
+        found += [to_matrix, to_added]
     found += [made.get(f"d_given_{k}") for k in range(len(given.loose))]
     found += of_matrices(compiled, sizes, rows, given, made, wanted[len(found) :])
     return [*found, *carries]
 
 
-def _turns(rows: Rows, width: int) -> list[tuple[int, int]]:
-    """The steps in portions whose given values stay in a cache, large enough for a product."""
-    most = max(_LEAST_ROWS, _TURN // max(width, 1))
-    if rows.total <= most:
-        return [(0, rows.steps)]
-    found, first = [], 0
-    for step in range(rows.steps):
-        if step > first and rows.start(step + 1) - rows.start(first) > most:
-            found.append((first, step))
-            first = step
-    return [*found, (first, rows.steps)]
-
-
 def _width(buffer: Buffer, sizes: Sizes) -> int:
     return sum(length(width, sizes) for width in buffer.widths)
-
-
-def _whole(count: int) -> int:
-    """Up to whole blocks of rows, for products without edges."""
-    return -(-count // 8) * 8

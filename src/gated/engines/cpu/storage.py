@@ -23,8 +23,8 @@ Moment = tuple[int, int, Size]
 class Buffer:
     """Memory that a kernel is passed, or keeps for itself: values side by side in each row.
 
-    `kind` is timed (N, n), rows (B, n), vector (n,), bank (a stack of matrices) or scratch (the
-    rows of one worker, n).
+    `kind` is timed (N, n), rows (B, n), vector (n,), bank (a stack of matrices), scratch (the rows
+    of one worker, n) or turn (the rows of one worker in several steps, n).
     """
 
     name: str

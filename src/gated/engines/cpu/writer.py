@@ -76,6 +76,8 @@ class Writer:
                 return f"rows.state(w.state_{name}, w.initial_{name}, {stride}, t, first + {row})"
             case "maybe":  # an array that may be missing counts as zeros
                 return f"w.{buffer.name} ? w.{buffer.name} + (at + {row}) * {stride} : w.zeros"
+            case "turn":
+                return f"{buffer.name}.data + (slot + {row}) * {stride}{start}"
             case "vector":
                 return f"w.{buffer.name}{start}"
             case _:
@@ -149,7 +151,7 @@ class Writer:
         how = " transposed" if call.transposed else ""
         return [
             f"// {'+ ' if call.add else ''}{', '.join(keys)}{how}",
-            f"multiply(team, w.{name}, {self.pointer(call.operand, '0')}, "
+            f"multiply(team, w.{name}, several, {self.pointer(call.operand, '0')}, "
             f"{self.stride(call.operand.buffer)}, {self.pointer(call.target, '0')}, "
             f"{self.stride(call.target.buffer)}, count, {'true' if call.add else 'false'});",
         ]
