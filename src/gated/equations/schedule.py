@@ -40,9 +40,9 @@ def schedule(roots: Iterable[Node], known: Collection[Node]) -> list[Stage]:
     inner = {  # additions within a sum of products
         arg
         for node in needed
-        if _is_sum(node)
+        if _is_sum(node, known)
         for arg in node.args
-        if _is_sum(arg) and arg.name is None and used_by[arg] == 1 and arg not in roots
+        if _is_sum(arg, known) and arg.name is None and used_by[arg] == 1 and arg not in roots
     }
     place: dict[Node, tuple[int, int]] = dict.fromkeys(known, (0, 0))
     stages: list[Stage] = []
@@ -53,7 +53,7 @@ def schedule(roots: Iterable[Node], known: Collection[Node]) -> list[Stage]:
     for node in needed:
         if node in inner:
             continue
-        if _is_sum(node):
+        if _is_sum(node, known):
             products = _products(node)
             computed = [p.args[1] for p in products if p.args[1] not in known]
             stage = max((at(v)[0] + 1 for v in computed), default=0)
@@ -97,11 +97,13 @@ def _needed(roots: Iterable[Node], known: Collection[Node]) -> list[Node]:
     return list(order)
 
 
-def _is_sum(node: Node) -> bool:
-    """Whether a node is a product, or an addition of nothing but such."""
+def _is_sum(node: Node, known: Collection[Node]) -> bool:
+    """Whether a node to compute is a product, or an addition of nothing but such."""
+    if node in known:
+        return False
     if node.op in PRODUCTS or node.op in TRANSPOSED:
         return True
-    return node.op == "add" and all(_is_sum(arg) and arg.name is None for arg in node.args)
+    return node.op == "add" and all(_is_sum(arg, known) and arg.name is None for arg in node.args)
 
 
 def _products(node: Node) -> list[Node]:

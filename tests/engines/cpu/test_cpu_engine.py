@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import gated
+from gated.equations import Cell, U, W, tanh
 from gated.engines.cpu.build import unavailable
 from gated.errors import EngineError
 
@@ -116,6 +117,20 @@ def test_a_trace_shows_every_gate_with_its_gradients(cell, lengths):
         )
         found.append([*shown, *gradients])
     agree(*found, NEAR[torch.float64])
+
+
+class WithoutBias(Cell):
+    def step(self, x, h):
+        h = tanh(W.h @ x + U.h @ h)
+        return h
+
+
+def test_a_product_with_nothing_added_to_it():
+    torch.manual_seed(0)
+    reference = gated.Recurrent(WithoutBias, D, H, engine="reference", dtype=torch.float64)
+    fused = gated.Recurrent(WithoutBias, D, H, engine="cpu", dtype=torch.float64)
+    fused.load_state_dict(reference.state_dict())
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
 
 
 def test_the_way_back_can_be_gone_twice():

@@ -70,7 +70,7 @@ def function(writer: Writer, name: str, letters: tuple[str, ...], parts: Parts) 
                 "void prepare(index_t from, index_t to, index_t first, index_t end) {",
                 *indented(["(void)from, (void)to, (void)first, (void)end;", *parts.prepare]),
                 "}",
-                "void step(index_t t, index_t first, index_t count, index_t slot) {",
+                "ONCE_MEMBER void step(index_t t, index_t first, index_t count, index_t slot) {",
                 *indented([
                     "const index_t at = rows.offsets[t] + first; (void)at, (void)slot;",
                     *parts.opening, *steps, *parts.closing,

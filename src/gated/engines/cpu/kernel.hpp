@@ -22,6 +22,10 @@
 
 typedef long index_t;
 
+// compiled once, not at every call: that is most of a kernel's time in the compiler
+#define ONCE_MEMBER __attribute__((noinline))
+#define ONCE ONCE_MEMBER static
+
 // ---- memory ------------------------------------------------------------------------------------
 
 template <class R> struct Buffer {
@@ -166,7 +170,7 @@ template <class R> struct Several {
 
 // Some panels of a matrix times all rows.
 template <class R>
-static inline void columns(const Packed<R>& m, const R* const* ins, R* const* outs, index_t count,
+ONCE void columns(const Packed<R>& m, const R* const* ins, R* const* outs, index_t count,
                            bool add, index_t first, index_t end) {
     constexpr index_t WIDE = Packed<R>::WIDE;
     for (index_t k = first; k < end;) {
@@ -210,7 +214,7 @@ static inline void columns(const Packed<R>& m, const R* const* ins, R* const* ou
 // out (count, depth) = x (count, height) times the matrix (height, depth). A row's bits do not depend
 // on where it stands.
 template <class R>
-static inline void product(const R* x, index_t count, const R* matrix, index_t height, index_t depth,
+ONCE void product(const R* x, index_t count, const R* matrix, index_t height, index_t depth,
                            R* out, int threads) {
     Packed<R> m;
     m.pack(matrix, 1, depth, height, true, threads);
@@ -262,7 +266,7 @@ static inline void outer_tile(const R* __restrict panel, index_t depth, const R*
 // out (height, depth) = the sum over all rows of d (count, height) times x (count, depth), or out
 // plus that; `sums` (height,), if given, gets the sum of d. Threads own rows of the result.
 template <class R>
-static inline void outer(const R* d, index_t dstride, const R* x, index_t xstride, index_t count,
+ONCE void outer(const R* d, index_t dstride, const R* x, index_t xstride, index_t count,
                          index_t height, index_t depth, R* out, bool add, R* sums, int threads) {
     constexpr index_t TILE = 8, BLOCK = 192, WIDE = Packed<R>::WIDE;
     const index_t tiles = (height + TILE - 1) / TILE;
