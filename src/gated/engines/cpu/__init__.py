@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gated.engines.cpu.autograd import apply, shown_values
-from gated.engines.cpu.build import unavailable
+from gated.engines.cpu.build import available, unavailable
 from gated.engines.cpu.gather import Values, gather
 from gated.engines.cpu.operation import Compiled, infer, train
+from gated.engines.cpu.prefill import source
 from gated.engines.cpu.rows import Rows
 from gated.engines.job import Job, Result
 from gated.engines.job import Values as Named
@@ -35,12 +36,16 @@ def supports(job: Job) -> str | None:
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
     if sequence.dtype not in _REALS:
         return f"the CPU engine computes in float32 and float64, not in {sequence.dtype}"
-    missing = unavailable()
-    if missing is not None:
-        return missing
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
-    return _obstacle(job.cell.graph)
+    graph = job.cell.graph
+    return _obstacle(graph) or _missing(graph, _REALS[sequence.dtype], job.trace)
+
+
+@lru_cache(maxsize=256)
+def _missing(graph: Graph, real: str, traced: bool) -> str | None:
+    """Why there is no kernel for a cell here: no compiler, and none came with gated."""
+    return unavailable() and available(source(graph, real, traced))
 
 
 @lru_cache(maxsize=256)
