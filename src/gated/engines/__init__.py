@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gated.engines import cpu, pytorch, reference
+from gated.engines.cpu import stepper
 from gated.engines.job import Engine, Job, Result, Values, nothing
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
-ENGINES: dict[str, Engine] = {"torch": pytorch, "reference": reference, "cpu": cpu}
+ENGINES: dict[str, Engine] = {"cpu": cpu, "torch": pytorch, "reference": reference}
 
-__all__ = ["ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run"]
+# multiplications of a call below which what a kernel saves is less than what calling it costs
+_LITTLE = 3_000_000
+
+__all__ = [
+    "ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run", "stepper",
+]  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -65,8 +71,21 @@ def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
         return engine, []
     against: list[str] = []
     for name, candidate in ENGINES.items():
-        reason = candidate.supports(job)
+        reason = candidate.supports(job) or (_slower(job) if name == "cpu" else None)
         if reason is None:
+            if name == "reference":
+                cpu.warn_if_uncompiled(job)
             return name, against
         against.append(f"{name}: {reason}")
     raise EngineError(f"no engine can run this: {'; '.join(against)}")
+
+
+def _slower(job: Job) -> str | None:
+    """Why PyTorch's operator, where it can run the job, is quicker than a kernel."""
+    if pytorch.supports(job) is not None or job.batch_sizes is not None:
+        return None
+    rows = job.sequence.numel() // job.sequence.shape[-1]
+    work = rows * sum(weight.numel() for weight in job.weights if weight.dim() > 1)
+    if work >= _LITTLE:
+        return None
+    return "PyTorch's own operator is as quick for so little work"

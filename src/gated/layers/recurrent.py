@@ -26,6 +26,7 @@ from gated.layers.arrangement import Arrangement
 from gated.layers.chunks import in_chunks
 from gated.layers.initialize import Init, as_init, start
 from gated.layers.noise import Draws
+from gated.layers.quick import Quick
 from gated.layers.signature import Signature, States
 from gated.layers.trace import Trace
 
@@ -160,6 +161,7 @@ class Recurrent(nn.Module):
         stored = self.cell.stored
         slots = layout(stored, pytorch=operator(stored) is not None)
         self._layout = tuple(slot for slot in slots if self.bias or not slot.bias)
+        self._quick = Quick()
         # the letters in each layer and direction
         self._places: list[dict[str, int]] = []
         self._names: list[str] = []
@@ -329,6 +331,10 @@ class Recurrent(nn.Module):
                 "step() cannot run a bidirectional layer: its second direction starts at the end "
                 "of the sequence, which a stream does not have; use bidirectional=False"
             )
+        if state is not None and resets is None and not inputs and not torch.is_grad_enabled():
+            found = self._quick.step(self, x, state)
+            if found is not None:
+                return found
         name, first, extent = self.cell.name, self._takes.first, self._takes.extent
         arguments.check_names(inputs, self._takes.others, first, name, arguments.STEP)
         arguments.check_step(first, x, inputs, name, extent)

@@ -213,5 +213,5 @@ def test_what_it_cannot_run_is_refused_with_the_reason(options, call, reason):
         layer(torch.zeros(T, B, D, *extent, dtype=options.get("dtype")), **call)
 
 
-def test_auto_does_not_choose_it_yet():
-    assert gated.Recurrent("peephole", D, H).choice(torch.zeros(T, B, D)).engine == "reference"
+def test_auto_chooses_it_for_cells_that_pytorch_lacks():
+    assert gated.Recurrent("peephole", D, H).choice(torch.zeros(T, B, D)).engine == "cpu"

@@ -14,15 +14,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gated.engines.cpu.autograd import apply, shown_values
-from gated.engines.cpu.build import available, unavailable
+from gated.engines.cpu.build import warn_without_compiler
 from gated.engines.cpu.gather import Values, gather
 from gated.engines.cpu.operation import Compiled, infer, train
-from gated.engines.cpu.prefill import source
 from gated.engines.cpu.rows import Rows
+from gated.engines.cpu.stepping import Stepper
 from gated.engines.job import Job, Result
 from gated.engines.job import Values as Named
 from gated.equations.graph import Graph
+from gated.equations.layout import Slot
 from gated.equations.symbols import Node
+from gated.errors import EngineError
 
 _REALS = {torch.float32: "float", torch.float64: "double"}
 
@@ -44,8 +46,12 @@ def supports(job: Job) -> str | None:
 
 @lru_cache(maxsize=256)
 def _missing(graph: Graph, real: str, traced: bool) -> str | None:
-    """Why there is no kernel for a cell here: no compiler, and none came with gated."""
-    return unavailable() and available(source(graph, real, traced))
+    """Why there is no kernel for a cell here: no compiler and none came with gated, or it fails."""
+    try:
+        compiled(graph, real, traced)
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 @lru_cache(maxsize=256)
@@ -66,6 +72,28 @@ def _obstacle(graph: Graph) -> str | None:
 def compiled(graph: Graph, real: str, traced: bool = False) -> Compiled:
     """The loops of a cell, compiled once."""
     return Compiled(graph, real, traced)
+
+
+def warn_if_uncompiled(job: Job) -> None:
+    """Warn, once in a process, if a job runs elsewhere only since its kernel cannot be compiled."""
+    x, graph = job.sequence, job.cell.graph
+    if x.device.type != "cpu" or x.dtype not in _REALS or _obstacle(graph):
+        return
+    if _missing(graph, _REALS[x.dtype], job.trace):
+        warn_without_compiler()
+
+
+def stepper(
+    graph: Graph, layout: tuple[Slot, ...], sizes: Mapping[str, int], dtype: torch.dtype
+) -> Stepper | None:
+    """What runs single steps of one layer without gradients; None if they need a whole call."""
+    real = _REALS.get(dtype)
+    if real is None or _obstacle(graph) or len(graph.inputs) > 1 or _missing(graph, real, False):
+        return None
+    try:
+        return Stepper(compiled(graph, real), layout, sizes)
+    except ValueError:
+        return None
 
 
 def run(job: Job) -> Result:
@@ -91,7 +119,8 @@ def _run(job: Job) -> Result:
         traces.append([trace for *_, trace in runs])
         outputs = [output for output, *_ in runs]
         inputs[first] = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
-    final = tuple(torch.stack(states) for states in zip(*finals, strict=True))
+    ends = list(zip(*finals, strict=True))
+    final = tuple(torch.stack(e) if len(e) > 1 else e[0].unsqueeze(0) for e in ends)
     return Result(inputs[first], final, traces if job.trace else ())
 
 

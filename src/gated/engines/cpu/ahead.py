@@ -59,6 +59,7 @@ class Ahead(Writer):
             operand,
             Buffer(matrix, "bank", (0,)),
             Buffer(added, "vector", buffer.widths),
+            Buffer(f"also_{number}", "vector", buffer.widths),
         ]
         if training:
             self.buffers.append(buffer)
@@ -72,8 +73,8 @@ class Ahead(Writer):
         parts, name = self.parts, f"w_{number}"
         parts.shared.append(f"Packed<real> {name};")
         parts.before += [
-            f"packed += w.{name}.pack(w.{matrix}, 1, {height}, {depth_}, false, threads);",
-            f"w.{name}.begin_with(w.{added});",
+            f"packed += w.{name}.pack(w.{matrix}, 1, {height}, {depth_}, false, uses, threads);",
+            f"w.{name}.begin_with(w.{added}, w.also_{number});",
         ]
         parts.prepare += [
             f"// {', '.join(stream.bank.keys)}",

@@ -98,7 +98,12 @@ def function(writer: Writer, name: str, letters: tuple[str, ...], parts: Parts) 
 
 def _packing(writer: Writer) -> list[str]:
     """Lines that pack the matrices, once a call, and count their numbers."""
-    lines = ["index_t packed = 0;"]
+    lines = [
+        "index_t packed = 0, uses = 0;",
+        "for (index_t t = 0; t < steps; ++t) uses += row_sizes[t];",
+        "// one or two rows at a time hardly gain from what packing costs",
+        "const index_t often = batch <= 2 ? uses / 4 : uses;",
+    ]
     for (bank, first, count, transposed), name in writer.packed.items():
         matrix = writer.loop.matrices[writer.loop.banks[bank].keys[first]]
         *heads, rows, depth = (writer.size(dim.value or "H") for dim in matrix.shape)
@@ -108,7 +113,7 @@ def _packing(writer: Writer) -> list[str]:
             rows, depth = depth, rows
         lines.append(
             f"packed += w.{name}.pack(w.bank_{bank} + {first} * {one}, {heads[0] if heads else 1}, "
-            f"{rows}, {depth}, {'true' if transposed else 'false'}, threads);"
+            f"{rows}, {depth}, {'true' if transposed else 'false'}, often, threads);"
         )
     return lines
 

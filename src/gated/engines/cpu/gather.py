@@ -94,7 +94,7 @@ def stacked(
     keys: Sequence[str], slots: Sequence[Slot], stored: Mapping[str, Tensor], values: Values
 ) -> Tensor:
     """Parameters one below the other: a stored tensor as it is, where it holds just these."""
-    found = _stored(tuple(keys), tuple(slots))
+    found = stored_blocks(tuple(keys), tuple(slots))
     if found is None:
         values.prepare()
         labels = {n.label: n for n in values.known}
@@ -111,7 +111,7 @@ def stacked(
 
 
 @lru_cache(maxsize=1024)
-def _stored(
+def stored_blocks(
     keys: tuple[str, ...], slots: tuple[Slot, ...]
 ) -> list[tuple[str, int, int, int]] | None:
     """The slots whose sum holds the keys in their order: name, first block, blocks, of how many."""

@@ -72,17 +72,22 @@ template <class F> static inline void wait_until(const F& ready) {
 // A matrix, or one block of it a head, cut into panels of columns of the product, each panel
 // contiguous along the depth.
 template <class R> struct Packed {
-    static constexpr index_t WIDE = 2 * LANES * 4 / sizeof(R);
+    static constexpr index_t WIDE = 2 * LANES * 4 / sizeof(R), FEW = 3;
     Buffer<R> panels;
     Buffer<R> added;  // what the product begins with, for whole panels; nothing: zeros
     index_t heads = 1, rows = 0, depth = 0, count = 0;
+    const R* raw = nullptr;  // the matrix as it is stored, for so few products that packing is not worth it
 
     // Each head's matrix as it is stored, (rows, depth), or transposed, (depth, rows); returns how
     // many numbers it has.
     index_t pack(const R* matrix, index_t heads_, index_t rows_, index_t depth_, bool transposed,
-                 int threads) {
+                 index_t uses, int threads) {
         heads = heads_, rows = rows_, depth = depth_;
         count = (rows + WIDE - 1) / WIDE;
+        if (!transposed && uses <= FEW) {
+            raw = matrix;
+            return heads * rows * depth;
+        }
         std::free(panels.data);
         const size_t bytes = (heads * count * WIDE * depth * sizeof(R) + 63) / 64 * 64;
         panels.data = static_cast<R*>(std::aligned_alloc(64, bytes ? bytes : 64));
@@ -95,11 +100,11 @@ template <class R> struct Packed {
         return heads * rows * depth;
     }
 
-    // What every product begins with, (rows,); nullptr for nothing.
-    void begin_with(const R* start) {
+    // What every product begins with, (rows,), maybe in two parts; nullptr for nothing.
+    void begin_with(const R* start, const R* more) {
         if (!start) return;
         added.reserve(count * WIDE);
-        std::memcpy(added.data, start, rows * sizeof(R));
+        for (index_t j = 0; j < rows; ++j) added.data[j] = more ? start[j] + more[j] : start[j];
     }
 
     void pack_panel(const R* matrix, index_t start, R* out, bool transposed) {
@@ -110,14 +115,24 @@ template <class R> struct Packed {
                 std::memcpy(out + k * WIDE, matrix + k * rows + start, wide * sizeof(R));
             return;
         }
-        constexpr index_t BLOCK = 16;  // of the depth: what is read and written stays in cache
-        for (index_t k = 0; k < depth; k += BLOCK) {
-            const index_t end = k + BLOCK < depth ? k + BLOCK : depth;
-            for (index_t j = 0; j < wide; ++j) {
-                const R* in = matrix + (start + j) * depth;
-                for (index_t m = k; m < end; ++m) out[m * WIDE + j] = in[m];
+        typedef R four __attribute__((vector_size(4 * sizeof(R)), aligned(sizeof(R)), may_alias));
+        index_t k = 0;
+        for (; k + 4 <= depth; k += 4) {
+            index_t j = 0;
+            for (; j + 4 <= wide; j += 4) {  // a square of sixteen, transposed in registers
+                const R* in = matrix + (start + j) * depth + k;
+                const four a = *reinterpret_cast<const four*>(in);
+                const four b = *reinterpret_cast<const four*>(in + depth);
+                const four c = *reinterpret_cast<const four*>(in + 2 * depth);
+                const four d = *reinterpret_cast<const four*>(in + 3 * depth);
+                for (int m = 0; m < 4; ++m)
+                    *reinterpret_cast<four*>(out + (k + m) * WIDE + j) = four{a[m], b[m], c[m], d[m]};
             }
+            for (; j < wide; ++j)
+                for (int m = 0; m < 4; ++m) out[(k + m) * WIDE + j] = matrix[(start + j) * depth + k + m];
         }
+        for (; k < depth; ++k)
+            for (index_t j = 0; j < wide; ++j) out[k * WIDE + j] = matrix[(start + j) * depth + k];
     }
 };
 
@@ -168,11 +183,65 @@ template <class R> struct Several {
     void row(const R* from, R* to) { in.data[count] = from, out.data[count] = to, ++count; }
 };
 
+// The sum of N numbers, as a tree: the first half to the second, and again.
+template <class R, int N> static inline R tree(const R* p) {
+    if constexpr (N == 1) {
+        return p[0];
+    } else {
+        typedef R vec __attribute__((vector_size(N / 2 * sizeof(R)), aligned(sizeof(R)), may_alias));
+        const vec half = *reinterpret_cast<const vec*>(p) + *reinterpret_cast<const vec*>(p + N / 2);
+        return tree<R, N / 2>(reinterpret_cast<const R*>(&half));
+    }
+}
+
+// Rows of a matrix as it is stored, times one row: GROUP of them at once, each a dot product.
+template <class R, int GROUP>
+static inline void dots(const R* __restrict matrix, index_t depth, const R* __restrict v, R* out, bool add,
+                        const R* from) {
+    constexpr index_t HALF = Packed<R>::WIDE / 2;
+    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    vec sum[GROUP];
+    for (int g = 0; g < GROUP; ++g) sum[g] = vec{};
+    index_t k = 0;
+    for (; k + HALF <= depth; k += HALF) {
+        const vec one = *reinterpret_cast<const vec*>(v + k);
+        for (int g = 0; g < GROUP; ++g) sum[g] += *reinterpret_cast<const vec*>(matrix + g * depth + k) * one;
+    }
+    for (int g = 0; g < GROUP; ++g) {
+        R total = tree<R, HALF>(reinterpret_cast<const R*>(&sum[g]));
+        for (index_t m = k; m < depth; ++m) total += matrix[g * depth + m] * v[m];
+        if (from) total += from[g];
+        out[g] = add ? out[g] + total : total;
+    }
+}
+
+template <class R>
+ONCE void stored_rows(const Packed<R>& m, const R* const* in, R* const* out, index_t count, bool add,
+                      index_t first, index_t end) {
+    constexpr index_t WIDE = Packed<R>::WIDE, GROUP = 8;
+    for (index_t k = first; k < end; ++k) {
+        const index_t head = k / m.count, start = k % m.count * WIDE;
+        const index_t wide = std::min(WIDE, m.rows - start);
+        const R* matrix = m.raw + (head * m.rows + start) * m.depth;
+        const R* from = m.added.data ? m.added.data + k * WIDE : nullptr;
+        for (index_t r = 0; r < count; ++r) {
+            const R* v = in[r] + head * m.depth;
+            R* to = out[r] + head * m.rows + start;
+            index_t j = 0;
+            for (; j + GROUP <= wide; j += GROUP)
+                dots<R, GROUP>(matrix + j * m.depth, m.depth, v, to + j, add, from ? from + j : nullptr);
+            for (; j < wide; ++j)
+                dots<R, 1>(matrix + j * m.depth, m.depth, v, to + j, add, from ? from + j : nullptr);
+        }
+    }
+}
+
 // Some panels of a matrix times all rows.
 template <class R>
 ONCE void columns(const Packed<R>& m, const R* const* ins, R* const* outs, index_t count,
                            bool add, index_t first, index_t end) {
     constexpr index_t WIDE = Packed<R>::WIDE;
+    if (m.raw) return stored_rows(m, ins, outs, count, add, first, end);
     for (index_t k = first; k < end;) {
         const index_t head = k / m.count, start = k % m.count * WIDE;
         const R* panel = m.panels.data + k * WIDE * m.depth;
@@ -217,7 +286,7 @@ template <class R>
 ONCE void product(const R* x, index_t count, const R* matrix, index_t height, index_t depth,
                            R* out, int threads) {
     Packed<R> m;
-    m.pack(matrix, 1, depth, height, true, threads);
+    m.pack(matrix, 1, depth, height, true, count, threads);
     constexpr index_t TILE = 8, BLOCK = 128;  // rows of which the next panel finds all in cache
     const index_t tiles = (count + TILE - 1) / TILE;
     parallel(threads, [&](int me, int of) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ from gated.engines.cpu.storage import Buffer, Kept
 from gated.engines.cpu.threads import threads
 from gated.equations.graph import Graph, length
 from gated.equations.loop import Backward, Forward, backward, forward
+from gated.equations.schedule import width_of
 
-_SMALL = 1 << 20  # multiplications below which one thread is quicker
+SMALL = 1 << 20  # multiplications below which one thread is quicker
 
 Sizes = Mapping[str, int]
 Tensors = Sequence[Tensor | None]
@@ -36,12 +38,13 @@ class Compiled:
     """
 
     def __init__(self, graph: Graph, real: str, traced: bool = False):
-        self.traced = traced
+        self.real, self.traced = real, traced
         self.loop: Forward = forward(graph, traced)
         self.back: Backward = backward(self.loop)
         self.kept = Kept(self.loop, self.back)
         self.source: Source = generate(self.kept, real)
         self.library = library(self.source.text)
+        self._work: dict[tuple[int, ...], int] = {}
         for kernel in (self.source.forward, self.source.training, self.source.backward):
             function = getattr(self.library, kernel.name)
             function.restype = None
@@ -68,9 +71,10 @@ class Compiled:
         letters = (ctypes.c_int64 * (len(self.source.letters) or 1))(
             *[sizes[letter] for letter in self.source.letters]
         )
+        several = self.work(sizes) * rows.total > SMALL
         getattr(self.library, kernel.name)(
             arrays, letters, rows.steps, rows.batch, rows.sizes.data_ptr(),
-            rows.offsets.data_ptr(), rows.reverse, self.threads(rows, sizes),
+            rows.offsets.data_ptr(), rows.reverse, threads() if several else 1,
         )  # fmt: skip
 
     def transposed_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -80,7 +84,7 @@ class Compiled:
         out = pool.empty((count, depth), rows)
         self.library.transposed_times(
             matrix.data_ptr(), height, depth, rows.data_ptr(), count, out.data_ptr(),
-            threads() if count * depth * height > _SMALL else 1,
+            threads() if count * depth * height > SMALL else 1,
         )  # fmt: skip
         return out
 
@@ -95,17 +99,24 @@ class Compiled:
         self.library.outer_sum(
             d.data_ptr(), d.stride(0), rows.data_ptr(), rows.stride(0), count, height, depth,
             out.data_ptr(), add, 0 if sums is None else sums.data_ptr(),
-            threads() if count * depth * height > _SMALL else 1,
+            threads() if count * depth * height > SMALL else 1,
         )  # fmt: skip
 
-    def threads(self, rows: Rows, sizes: Sizes) -> int:
-        """How many threads the work is worth."""
-        per_step = sum(
-            length(self.loop.matrices[key].shape[-1].value or "H", sizes)
-            * length(self.loop.matrices[key].shape[-2].value or "H", sizes)
-            for key in self.loop.matrices
-        ) + 64 * length(self.loop.graph.states[0].size, sizes)
-        return threads() if per_step * rows.total > _SMALL else 1
+    def work(self, sizes: Sizes) -> int:
+        """About how many multiplications a row's step takes."""
+        key = tuple(sizes.values())
+        if key not in self._work:
+            products = [
+                math.prod(length(dim.value or "H", sizes) for dim in matrix.shape)
+                for matrix in self.loop.matrices.values()
+            ]
+            streams = [
+                _width(buffer, sizes) * length(width_of(stream.operand), sizes)
+                for stream, buffer in zip(self.loop.streams, self.kept.streams, strict=True)
+            ]
+            pointwise = 64 * length(self.loop.graph.states[0].size, sizes)
+            self._work[key] = sum(products) + sum(streams) + pointwise
+        return self._work[key]
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ class Inputs:
         for k, (operand, matrix, added) in enumerate(self.streams):
             found[f"operand_{k}"], found[f"matrix_{k}"] = operand.data_ptr(), matrix.data_ptr()
             found[f"added_{k}"] = 0 if added is None else added.data_ptr()
+            found[f"also_{k}"] = 0
         return found
 
 
