@@ -34,7 +34,12 @@ def test_example_runs(page, number, reader):
     exec(compile(code, f"{page}, example {number + 1}", "exec"), reader)
 
 
-@pytest.mark.parametrize("page", ["docs/index.md", "docs/drop-in.md", "docs/layers.md"])
+# of PyTorch about itself, where it compiles and saves
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.:FutureWarning")
+@pytest.mark.parametrize(
+    "page", ["docs/index.md", "docs/drop-in.md", "docs/layers.md", "docs/compile.md"]
+)
 def test_guide_runs_from_top_to_bottom(page, reader):
     for number, code in enumerate(examples(page), start=1):
         exec(compile(code, f"{page}, example {number}", "exec"), reader)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import gated
 from gated import engines
-from gated.engines import Job
+from gated.engines import Form, Job
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.graph import length
@@ -63,7 +63,7 @@ class Drawn:
         scales = [state.name for state in states if math.isinf(state.initial)]
         initial = [0.0 if state.name in scales else 1.0 for state in states]
         job = Job(
-            self.cell, self.slots, self.sizes, 1, 1, list(self.stored.values()),
+            Form(self.cell, self.slots, self.sizes), 1, 1, list(self.stored.values()),
             {n: torch.zeros(steps, 1, length(s, self.sizes)).double() for n, s in inputs.items()},
             tuple(
                 torch.full((1, 1, length(state.size, self.sizes)), value).double()

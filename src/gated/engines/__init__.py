@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gated.engines import cpu, pytorch, reference
+import torch
+
+from gated.engines import cpu, padded, pytorch, reference
 from gated.engines.cpu import stepper
-from gated.engines.job import Engine, Job, Result, Values, nothing
+from gated.engines.job import Engine, Form, Job, Result, Values, any_number, nothing, traced
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
 ENGINES: dict[str, Engine] = {"cpu": cpu, "torch": pytorch, "reference": reference}
+# those that run jobs of which no size depends on a length
+_PADDED = ("cpu",)
 
 # multiplications of a call below which what a kernel saves is less than what calling it costs
 _LITTLE = 3_000_000
 
 __all__ = [
-    "ENGINES", "Choice", "Job", "Result", "Values", "check_name", "choose", "run", "stepper",
+    "ENGINES", "Choice", "Form", "Job", "Result", "Values", "check_name", "choose", "run",
+    "stepper", "traced",
 ]  # fmt: skip
 
 
@@ -58,20 +63,41 @@ def choose(job: Job, engine: str = "auto") -> Choice:
 
 def run(job: Job, engine: str = "auto") -> Result:
     """Run a job on the engine asked for, or on the one that `choose` takes."""
-    chosen = ENGINES[_pick(job, engine)[0]]
-    return chosen.run(job) if job.sequence.numel() else nothing(job)
+    if torch.compiler.is_dynamo_compiling():
+        from gated.engines import opaque  # loads the compiler, which stands ready here
+
+        return opaque.run(job, engine)
+    return run_here(job, engine)
+
+
+def run_here(job: Job, engine: str) -> Result:
+    """As `run`, by the engine's own Python code."""
+    name, _ = _pick(job, engine)
+    chosen = ENGINES[name]
+    if not job.sequence.numel():
+        return nothing(job)
+    if job.padded and name not in _PADDED:
+        return padded.run(job, chosen.run)
+    return chosen.run(job)
+
+
+def _against(name: str, job: Job) -> str | None:
+    reason = ENGINES[name].supports(job)
+    if reason is None and job.padded and name not in _PADDED:
+        return padded.obstacle(job)
+    return reason
 
 
 def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
     """The engine, and what stood in the way of those before it."""
     if engine != "auto":
-        reason = ENGINES[engine].supports(job)
+        reason = _against(engine, job)
         if reason is not None:
             raise EngineError(f"engine {engine!r} cannot run this: {reason}; use engine='auto'")
         return engine, []
     against: list[str] = []
-    for name, candidate in ENGINES.items():
-        reason = candidate.supports(job) or (_slower(job) if name == "cpu" else None)
+    for name in ENGINES:
+        reason = _against(name, job) or (_slower(job) if name == "cpu" else None)
         if reason is None:
             if name == "reference":
                 cpu.warn_if_uncompiled(job)
@@ -84,7 +110,11 @@ def _slower(job: Job) -> str | None:
     """Why PyTorch's operator, where it can run the job, is quicker than a kernel."""
     if pytorch.supports(job) is not None or job.batch_sizes is not None:
         return None
+    if job.sequence.is_meta:
+        return "no kernel is compiled for tensors without numbers"
     rows = job.sequence.numel() // job.sequence.shape[-1]
+    if any_number(rows):
+        return None
     work = rows * sum(weight.numel() for weight in job.weights if weight.dim() > 1)
     if work >= _LITTLE:
         return None

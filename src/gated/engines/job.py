@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_constant
 
 from gated.equations import Cell
 from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.symbols import Node
 
+_PLAIN = (Tensor, torch.nn.parameter.Buffer, torch.nn.parameter.Parameter)
+
 # Values of the cell's named symbols over time: gates and states by name.
 Values = dict[str, Tensor]
+
+
+@dataclass
+class Form:
+    """What of a layer's jobs is the same in every call.
+
+    Attributes:
+        cell: the cell.
+        layout: how its parameters stand in the stored tensors of a layer and direction; biases
+            may be absent, they count as 0.
+        sizes: the lengths of the cell's letters; D is the first layer's.
+    """
+
+    cell: Cell
+    layout: tuple[Slot, ...]
+    sizes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, cell: Cell, layout: tuple[Slot, ...], sizes: Mapping[str, int]) -> Form:
+        """The one form of all layers alike, so that torch.compile compiles for all of them."""
+        key = (type(cell), layout, tuple(sizes.items()))  # a cell's class is the cell
+        found = _forms.get(key)
+        if found is None:
+            found = _forms[key] = cls(cell, layout, sizes)
+        return found
+
+    def __hash__(self) -> int:
+        return hash((type(self.cell), self.layout))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Form.of, (self.cell, self.layout, dict(self.sizes))
+
+
+_forms: WeakValueDictionary[Hashable, Form] = WeakValueDictionary()
+# torch.compile passes it on as it is, and compiles anew for another
+register_constant(Form)
 
 
 class Job(NamedTuple):
@@ -25,10 +66,7 @@ class Job(NamedTuple):
     before the last: (T, B, *extent, D).
 
     Attributes:
-        cell: the cell.
-        layout: how its parameters stand in the stored tensors of a layer and direction; biases
-            may be absent, they count as 0.
-        sizes: the lengths of the cell's letters; D is the first layer's.
+        form: the cell, and how its parameters are stored.
         num_layers, num_directions: L and S.
         weights: the stored tensors, layer by layer, in it direction by direction, in the order of
             the layout.
@@ -39,14 +77,14 @@ class Job(NamedTuple):
             weights, laid out as `inputs`; empty if there are none.
         initial: the states before the first step, each (L * S, B, n).
         batch_sizes: the number of rows that reach each step, (T,) on the CPU; None if all reach T.
+        padded: whether T and N are as if all rows reached T: `batch_sizes` ends in zeros, and
+            behind the steps packed stand zeros. So no size depends on a length, see `traced`.
         dropout: probability of dropping an output of every layer but the last.
         training: whether the layer is in training mode.
         trace: whether every gate and state is wanted.
     """
 
-    cell: Cell
-    layout: tuple[Slot, ...]
-    sizes: Mapping[str, int]
+    form: Form
     num_layers: int
     num_directions: int
     weights: Sequence[Tensor]
@@ -57,6 +95,22 @@ class Job(NamedTuple):
     training: bool = False
     trace: bool = False
     own: Sequence[Mapping[str, Tensor]] = ()
+    padded: bool = False
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return self.form.cell
+
+    @property
+    def layout(self) -> tuple[Slot, ...]:
+        """How its parameters are stored."""
+        return self.form.layout
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The lengths of its letters."""
+        return self.form.sizes
 
     @property
     def sequence(self) -> Tensor:
@@ -72,6 +126,16 @@ class Job(NamedTuple):
     def units(self, node: Node) -> int:
         """The number of units of a named value."""
         return length(node.shape[0].value or 1, self.sizes) if node.shape else 1
+
+
+def traced(value: Tensor) -> bool:
+    """Whether a call with this tensor becomes a program, of which no size may depend on a value."""
+    return torch.compiler.is_compiling() or type(value) not in _PLAIN
+
+
+def any_number(size: object) -> bool:
+    """Whether a size stands for many: nothing may depend on it in a program for all of them."""
+    return isinstance(size, torch.SymInt)
 
 
 class Result(NamedTuple):

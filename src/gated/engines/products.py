@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torch.nn import grad
 from torch.nn.functional import pad
 
+from gated.engines.job import any_number
+
 _BLOCK = 8
 _VECTORS = 64
 
@@ -27,6 +29,8 @@ def linear(rows: Tensor, matrix: Tensor) -> Tensor:
     """
     width, height = rows.shape[-1], matrix.shape[0]
     count = rows.numel() // width
+    if any_number(count):  # a compiler, which arranges products as it likes
+        return F.linear(rows, matrix)
     if not (width % _BLOCK or height % _BLOCK or count % _BLOCK):
         return F.linear(rows, matrix)
     whole = F.linear(_padded(rows.reshape(-1, width), 2), _padded(matrix, 2))
@@ -39,7 +43,7 @@ def sigmoid(v: Tensor) -> Tensor:
     PyTorch computes the end of an array that fills no whole vector by another formula.
     """
     count = v.numel()
-    if count % _VECTORS == 0:
+    if any_number(count) or count % _VECTORS == 0:
         return torch.sigmoid(v)
     return torch.sigmoid(pad(v.reshape(-1), (0, -count % _VECTORS)))[:count].view(v.shape)
 
@@ -61,7 +65,8 @@ def blocks(matrix: Tensor, v: Tensor) -> Tensor:
 
 def _padded(value: Tensor, axes: int) -> Tensor:
     """Zeros after the last axes, up to whole blocks."""
-    missing = [-n % _BLOCK for n in value.shape[: -axes - 1 : -1]]
+    last = value.shape[: -axes - 1 : -1]
+    missing = [0 if any_number(n) else -n % _BLOCK for n in last]
     return pad(value, [n for m in missing for n in (0, m)]) if any(missing) else value
 
 

@@ -6,7 +6,7 @@ equations runs as fast as `torch.nn.LSTM`, and one with a changed sign does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from gated.engines.job import Job, Result
+from gated.engines.job import Job, Result, traced
 from gated.equations import Cell, R, U, W, b, b_h, relu, sigmoid, tanh
 from gated.equations.graph import Graph, fold
 from gated.equations.symbols import Node
@@ -169,6 +169,8 @@ def run(job: Job) -> Result:
     run_operator = operator(job.cell.graph)
     assert run_operator is not None, "supports() was asked first"
     (x,) = job.inputs.values()
+    if traced(x):
+        x = _tracked(x, job.weights)
     state: Any = job.initial if len(job.initial) > 1 else job.initial[0]
     biases = job.layout[-1].bias or job.layout[-2].bias  # weight_hr may stand last
     settings = (biases, job.num_layers, job.dropout, job.training, job.num_directions == 2)
@@ -177,3 +179,14 @@ def run(job: Job) -> Result:
     else:
         output, *final = run_operator(x, job.batch_sizes, state, job.weights, *settings)
     return Result(output, tuple(final))
+
+
+def _tracked(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """The sequence, with a gradient wherever the weights have one.
+
+    What torch.compile makes of the LSTM's operator takes the gradient of the sequence for granted,
+    and fails without (PyTorch 2.13).
+    """
+    if x.requires_grad or not any(weight.requires_grad for weight in weights):
+        return x
+    return x + weights[0].flatten()[:0].sum()  # a sum of nothing

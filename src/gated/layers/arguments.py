@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.errors import ShapeError
+from gated.layers.lengths import checked
 
 # one call asks for all devices at once; without it, the public question is asked each time
 _any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
@@ -210,15 +211,7 @@ def as_lengths(lengths: Any, batch: int, steps: int, cell: str) -> Tensor:
     lengths = torch.as_tensor(lengths).detach().cpu()
     if lengths.dtype == torch.bool or lengths.is_complex():
         raise ArgumentTypeError(f"{cell}: lengths has dtype {lengths.dtype}, expected integers")
-    wrong = ~((lengths >= 0) & (lengths <= steps) & (lengths == lengths.floor()))
-    if batch and bool(wrong.any()):
-        index = int(wrong.nonzero()[0])
-        raise ShapeError(
-            f"{cell}: lengths[{index}] is {lengths[index].item()}, expected an integer from 0 to "
-            f"T = {steps}"
-        )
-    whole: Tensor = lengths.long()
-    return whole
+    return checked(lengths, steps, cell)
 
 
 def as_resets(resets: Any, shape: tuple[int, ...], cell: str) -> Tensor:

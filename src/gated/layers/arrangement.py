@@ -81,7 +81,10 @@ class Arrangement(NamedTuple):
         """The output as the caller's sequence came: a tensor or a PackedSequence."""
         if self is PLAIN:
             return output
-        return self.leave(output) if self.packed is None else self.packed._replace(data=output)
+        if self.packed is None:
+            return self.leave(output)
+        # not _replace: torch.compile makes an empty tuple of it
+        return PackedSequence(output, *self.packed[1:])
 
     def leave_states(
         self, final: Sequence[Tensor], initial: Sequence[Tensor]

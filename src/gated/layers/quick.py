@@ -31,7 +31,8 @@ class Quick:
     def step(self, layer: Recurrent, x: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         """The step's output and new state, None if it must take the long way."""
         if (
-            type(x) is not Tensor
+            torch.compiler.is_compiling()
+            or type(x) is not Tensor
             or x.dim() != 2
             or not x.is_cpu
             or layer.engine not in ("auto", "cpu")
@@ -42,7 +43,6 @@ class Quick:
             or forward_ad._current_level >= 0
             or _peek() is not None
             or torch.is_autocast_enabled("cpu")
-            or torch.compiler.is_compiling()
         ):
             return None
         states = state if isinstance(state, tuple) else (state,)

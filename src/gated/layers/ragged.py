@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,24 +19,37 @@ class Ragged:
         steps, batch: T and B.
         batch_sizes: the number of rows that reach each step, up to the longest, on the CPU.
         order: (R,) the rows from the longest to the shortest; None if they stand so already.
+        device: where values live.
     """
 
-    def __init__(self, steps: int, batch: int, batch_sizes: Tensor, order: Tensor | None):
-        self.steps, self.batch = steps, batch
-        self.batch_sizes, self.order = batch_sizes, order
+    # whether T and N are as if all rows reached T
+    padded = False
+
+    def __init__(
+        self,
+        steps: int,
+        batch: int,
+        batch_sizes: Tensor,
+        order: Tensor | None,
+        device: torch.device,
+    ):
+        self.steps, self.batch, self.batch_sizes = steps, batch, batch_sizes
+        self.order = None if order is None else order.to(device)
+        self._rows = order
+        self._found: Tensor | None = None
 
     @classmethod
     def from_lengths(cls, lengths: Tensor, steps: int, device: torch.device) -> Ragged:
         """The rows of a padded batch; `lengths` are on the CPU."""
         ordered, order = lengths.sort(descending=True, stable=True)
         rows = int(lengths.count_nonzero())
-        return cls(steps, len(lengths), batch_sizes(ordered), order[:rows].to(device))
+        return cls(steps, len(lengths), batch_sizes(ordered), order[:rows], device)
 
     @classmethod
     def from_packed(cls, packed: PackedSequence) -> Ragged:
         """The rows of a PackedSequence, in the order that they had before they were packed."""
         sizes = packed.batch_sizes
-        return cls(len(sizes), int(sizes[0]), sizes, packed.sorted_indices)
+        return cls(len(sizes), int(sizes[0]), sizes, packed.sorted_indices, packed.data.device)
 
     def pack(self, value: Tensor) -> Tensor:
         """(T, B, n) to (N, n)."""
@@ -65,12 +77,50 @@ class Ragged:
             return tuple(final)
         return tuple(a.index_copy(1, order, b) for a, b in zip(initial, final, strict=True))
 
-    @cached_property
+    @property
     def _places(self) -> Tensor:
         """(N,) where each packed step stands in the flattened (T, B)."""
-        rows = torch.arange(self.batch) if self.order is None else self.order.cpu()
+        if self._found is None:  # no cached_property: torch.compile cannot trace its lock
+            self._found = self._find()
+        return self._found
+
+    def _find(self) -> Tensor:
+        rows = torch.arange(self.batch) if self._rows is None else self._rows.cpu()
         step, row = (torch.arange(len(rows)) < self.batch_sizes.unsqueeze(1)).nonzero(as_tuple=True)
         return step * self.batch + rows[row]
+
+
+class Padded(Ragged):
+    """All T * B steps of a batch of rows, the valid ones first: no size depends on a length.
+
+    For programs that `torch.compile` and `torch.export` make of a call.
+
+    Args:
+        lengths: (B,) on the CPU.
+        steps: T.
+        device: where values live.
+    """
+
+    padded = True
+
+    def __init__(self, lengths: Tensor, steps: int, device: torch.device):
+        ordered, order = lengths.sort(descending=True, stable=True)
+        reached = torch.arange(steps).unsqueeze(1) < ordered
+        super().__init__(steps, lengths.shape[0], reached.sum(1), order, device)
+        self._reached = reached.flatten()
+
+    def pack(self, value: Tensor) -> Tensor:
+        """(T, B, n) to (N, n), 0 behind the valid steps."""
+        packed = super().pack(value)
+        valid = torch.arange(packed.shape[0]) < self._reached.sum()
+        mask = valid.to(value.device).view(-1, *[1] * (packed.dim() - 1))
+        return torch.where(mask, packed, 0.0)
+
+    def _find(self) -> Tensor:
+        assert self._rows is not None, "the constructor gave it"
+        first = torch.argsort(~self._reached, stable=True)
+        step, k = first // self.batch, first % self.batch
+        return step * self.batch + self._rows[k]
 
 
 class Episodes(Ragged):
@@ -107,7 +157,7 @@ class Episodes(Ragged):
         last[:-1] = row[1:] != row[:-1]
         end = torch.where(last, lengths[row], start.roll(-1))
         length, order = (end - start).sort(descending=True, stable=True)
-        super().__init__(steps, batch, batch_sizes(length), row[order].to(device))
+        super().__init__(steps, batch, batch_sizes(length), row[order], device)
         self._starts = start[order]
         goes_on = (start == 0) & ~resets[start, row]
         self._values = values
@@ -143,10 +193,9 @@ class Episodes(Ragged):
             )
         return tuple(found)
 
-    @cached_property
-    def _places(self) -> Tensor:
-        assert self.order is not None, "the constructor gave it"
-        rows = self.order.cpu()
+    def _find(self) -> Tensor:
+        assert self._rows is not None, "the constructor gave it"
+        rows = self._rows
         step, k = (torch.arange(len(rows)) < self.batch_sizes.unsqueeze(1)).nonzero(as_tuple=True)
         return (self._starts[k] + step) * self.batch + rows[k]
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated import engines
 from gated.cells import cell as find_cell
-from gated.engines import Choice, Job
+from gated.engines import Choice, Form, Job
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.graph import length
@@ -162,6 +162,8 @@ class Recurrent(nn.Module):
         slots = layout(stored, pytorch=operator(stored) is not None)
         self._layout = tuple(slot for slot in slots if self.bias or not slot.bias)
         self._quick = Quick()
+        self._form = Form.of(self.cell, self._layout, self._letters)
+        self._noisy = Form.of(self.cell.training, self._layout, self._letters)
         # the letters in each layer and direction
         self._places: list[dict[str, int]] = []
         self._names: list[str] = []
@@ -277,7 +279,7 @@ class Recurrent(nn.Module):
         draws: Draws | None = None,
     ) -> tuple[Job, Arrangement, tuple[Tensor, ...]]:
         """The checked job, how its tensors are laid out, and the initial states of all rows."""
-        takes, cell, weights = self._takes, self.cell, self._weights()
+        takes, form, weights = self._takes, self._form, self._weights()
         values, arranged, batch = takes.enter(x, lengths, resets, inputs, weights[0])
         sequence, ragged = values[takes.first], arranged.ragged
         initial = takes.initial(hx, batch, arranged, sequence)
@@ -287,15 +289,17 @@ class Recurrent(nn.Module):
             weights = [weight.to(cast) for weight in weights]
             initial = tuple(state.to(cast) for state in initial)
         own: Sequence[Mapping[str, Tensor]] = ()
-        if self.training and cell.noise:
+        if self.training and self.cell.noise:
             draws = draws or self._draws()
-            cell, own = cell.training, draws.inputs(values[takes.first], ragged)
+            form, own = self._noisy, draws.inputs(values[takes.first], ragged)
             weights = draws.weights(weights)
         job = Job(
-            cell, self._layout, self._letters, self.num_layers, takes.directions, weights, values,
+            form, self.num_layers, takes.directions, weights, values,
             initial if ragged is None else ragged.sort(initial),
             None if ragged is None else ragged.batch_sizes,
-            self.dropout, self.training, trace, own,
+            # one layer has none; torch.compile would take the number for a variable
+            self.dropout if self.num_layers > 1 else 0.0,
+            self.training, trace, own, ragged is not None and ragged.padded,
         )  # fmt: skip
         return job, arranged, initial
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from gated.engines import traced
 from gated.equations.facts import extent
 from gated.equations.graph import Graph, length
+from gated.errors import OptionError
 from gated.layers import arguments
 from gated.layers.arrangement import PLAIN, Arrangement
-from gated.layers.ragged import Episodes, Ragged
+from gated.layers.ragged import Episodes, Padded, Ragged
 
 States = Tensor | tuple[Tensor, ...]
 
@@ -41,6 +43,10 @@ class Signature:
     batch_first: bool
     layers: int
     directions: int
+
+    def __post_init__(self) -> None:
+        # looked up now, as torch.compile cannot trace the first access
+        _ = self.first, self.width, self.others, self.names, self.start
 
     @classmethod
     def of(
@@ -99,6 +105,11 @@ class Signature:
     ) -> tuple[dict[str, Tensor], Arrangement, int]:
         """The inputs as an engine takes them, how they are laid out, and the number of rows."""
         if isinstance(x, PackedSequence):
+            if traced(x.data) and not torch.compiler.is_dynamo_compiling():
+                raise OptionError(
+                    f"{self.cell}: a PackedSequence cannot be exported, since its shape depends "
+                    f"on the lengths: pass a padded tensor with lengths= instead"
+                )
             given = {"lengths": lengths, "resets": resets, **inputs}
             values = arguments.check_packed(x, given, self.inputs, like, self.cell, self.extent)
             packed = Ragged.from_packed(x)
@@ -132,6 +143,10 @@ class Signature:
     ) -> Ragged | None:
         """How rows that end early or start anew are packed, None if there are none."""
         valid = torch.full((batch,), steps)
+        if resets is not None and traced(x):
+            self._refuse_resets()
+        elif traced(x):
+            return Padded(arguments.as_lengths(lengths, batch, steps, self.cell), steps, x.device)
         if lengths is not None:
             valid = arguments.as_lengths(lengths, batch, steps, self.cell)
         if resets is not None:
@@ -142,6 +157,16 @@ class Signature:
         if bool((valid == steps).all()):
             return None
         return Ragged.from_lengths(valid, steps, x.device)
+
+    def _refuse_resets(self) -> None:
+        """Stop where a call becomes one program; else let PyTorch run this part as it is."""
+        why = (
+            f"{self.cell}: resets= cut the rows into as many episodes as the values say, which is "
+            f"known only when the program runs: compile or export what is around the layer"
+        )
+        if not torch.compiler.is_dynamo_compiling():
+            raise OptionError(why)
+        torch._dynamo.graph_break(msg=why)
 
     def initial(
         self, hx: States | None, batch: int, arranged: Arrangement, like: Tensor

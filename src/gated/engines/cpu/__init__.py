@@ -6,17 +6,20 @@ loop is one operation of autograd, and the gradients of its matrices are one lar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from gated.engines.cpu import operators
 from gated.engines.cpu.autograd import apply, shown_values
 from gated.engines.cpu.build import warn_without_compiler
 from gated.engines.cpu.gather import Values, gather
-from gated.engines.cpu.operation import Compiled, infer, train
+from gated.engines.cpu.obstacles import obstacle
+from gated.engines.cpu.operation import REALS, Compiled, Sizes, compiled, infer, train
 from gated.engines.cpu.rows import Rows
 from gated.engines.cpu.stepping import Stepper
 from gated.engines.job import Job, Result
@@ -26,22 +29,28 @@ from gated.equations.layout import Slot
 from gated.equations.symbols import Node
 from gated.errors import EngineError
 
-_REALS = {torch.float32: "float", torch.float64: "double"}
+# given sizes and tensors, the first state at every step, the last states, and what is shown
+Loop = Callable[[Sizes, Sequence[Tensor | None]], tuple[Tensor, ...]]
+_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
 
 
 def supports(job: Job) -> str | None:
     """None if a kernel can be generated for the job, else what stands in the way."""
-    if torch.compiler.is_compiling():
-        return "torch.compile and torch.export cannot look into its kernels"
     sequence = job.sequence
-    if sequence.device.type != "cpu":
+    if sequence.device.type not in ("cpu", "meta"):
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
-    if sequence.dtype not in _REALS:
+    if sequence.dtype not in REALS:
         return f"the CPU engine computes in float32 and float64, not in {sequence.dtype}"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
+    if _transform() is not None:
+        return "a transform of torch.func is on, as vmap or grad"
+    if torch._C._get_tracing_state() is not None:
+        return "torch.jit.trace is on, which cannot record its kernels"
+    if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():
+        return "ONNX has no operator for its kernels"
     graph = job.cell.graph
-    return _obstacle(graph) or _missing(graph, _REALS[sequence.dtype], job.trace)
+    return obstacle(graph) or _missing(graph, REALS[sequence.dtype], job.trace)
 
 
 @lru_cache(maxsize=256)
@@ -54,32 +63,12 @@ def _missing(graph: Graph, real: str, traced: bool) -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)
-def _obstacle(graph: Graph) -> str | None:
-    """What of a cell's equations the engine has no kernel for."""
-    if any(node.op == "convolve" for node in graph.nodes()):
-        return "it has no convolution"
-    moving = graph.depends_on_state()
-    for name, node in graph.equations.items():
-        if name in graph.updates and node not in moving:
-            return f"the state {name} does not depend on the state before"
-        if node.op == "state":
-            return f"{name} is a state of the step before as it stands"
-    return None
-
-
-@lru_cache(maxsize=256)
-def compiled(graph: Graph, real: str, traced: bool = False) -> Compiled:
-    """The loops of a cell, compiled once."""
-    return Compiled(graph, real, traced)
-
-
 def warn_if_uncompiled(job: Job) -> None:
     """Warn, once in a process, if a job runs elsewhere only since its kernel cannot be compiled."""
     x, graph = job.sequence, job.cell.graph
-    if x.device.type != "cpu" or x.dtype not in _REALS or _obstacle(graph):
+    if x.device.type != "cpu" or x.dtype not in REALS or obstacle(graph):
         return
-    if _missing(graph, _REALS[x.dtype], job.trace):
+    if _missing(graph, REALS[x.dtype], job.trace):
         warn_without_compiler()
 
 
@@ -87,8 +76,8 @@ def stepper(
     graph: Graph, layout: tuple[Slot, ...], sizes: Mapping[str, int], dtype: torch.dtype
 ) -> Stepper | None:
     """What runs single steps of one layer without gradients; None if they need a whole call."""
-    real = _REALS.get(dtype)
-    if real is None or _obstacle(graph) or len(graph.inputs) > 1 or _missing(graph, real, False):
+    real = REALS.get(dtype)
+    if real is None or obstacle(graph) or len(graph.inputs) > 1 or _missing(graph, real, False):
         return None
     try:
         return Stepper(compiled(graph, real), layout, sizes)
@@ -107,14 +96,13 @@ def run(job: Job) -> Result:
 def _run(job: Job) -> Result:
     inputs, finals, traces = dict(job.inputs), [], []
     first, sequence = next(iter(inputs.items()))
-    loops = compiled(job.cell.graph, _REALS[sequence.dtype], job.trace)
-    steps = len(sequence) if job.batch_sizes is None else len(job.batch_sizes)
+    loops = compiled(job.cell.graph, REALS[sequence.dtype], job.trace)
     directions = range(job.num_directions)
-    rows = [Rows(steps, sequence.shape[1], job.batch_sizes, d == 1) for d in directions]
+    over = [_over_time(job, loops, d == 1) for d in directions]
     for layer in range(job.num_layers):
         if layer and job.training and job.dropout:
             inputs[first] = torch.nn.functional.dropout(inputs[first], job.dropout)
-        runs = [_direction(job, layer, d, inputs, loops, rows[d]) for d in directions]
+        runs = [_direction(job, layer, d, inputs, loops, over[d]) for d in directions]
         finals += [final for _, final, _ in runs]
         traces.append([trace for *_, trace in runs])
         outputs = [output for output, *_ in runs]
@@ -124,8 +112,29 @@ def _run(job: Job) -> Result:
     return Result(inputs[first], final, traces if job.trace else ())
 
 
+def _over_time(job: Job, loops: Compiled, reverse: bool) -> Loop:
+    """What runs the loop, given the sizes and the tensors of a layer."""
+    sequence, sizes = job.sequence, job.batch_sizes
+    if operators.needed(sequence):
+        return partial(operators.run, job, loops, reverse)
+    steps = len(sequence) if sizes is None else len(sizes)
+    return partial(_call, loops, Rows(steps, sequence.shape[1], sizes, reverse))
+
+
+def _call(
+    loops: Compiled, rows: Rows, sizes: Sizes, tensors: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    """The kernels called as they are."""
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        return apply(loops, sizes, rows, *tensors)
+    if not loops.traced:
+        return tuple(infer(loops, sizes, rows, tensors))
+    made, saved = train(loops, sizes, rows, tensors)
+    return (*made, *shown_values(loops, sizes, saved))
+
+
 def _direction(
-    job: Job, layer: int, direction: int, inputs: Mapping[str, Tensor], loops: Compiled, rows: Rows
+    job: Job, layer: int, direction: int, inputs: Mapping[str, Tensor], loops: Compiled, over: Loop
 ) -> tuple[Tensor, list[Tensor], Named]:
     """The first state at every step, the last states, and every named value if it is wanted."""
     loop = loops.loop
@@ -136,15 +145,9 @@ def _direction(
     lead = job.sequence.shape[:-1]
     sizes = {**job.sizes, "D": next(iter(inputs.values())).shape[-1]}
     count = 1 + len(loop.graph.states)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        found = apply(loops, sizes, rows, *tensors)
-    elif job.trace:
-        made, saved = train(loops, sizes, rows, tensors)
-        found = (*made, *shown_values(loops, sizes, rows, saved))
-    else:
-        found = tuple(infer(loops, sizes, rows, tensors))
+    found = over(sizes, tensors)
     output, *final = (t for t in found[:count])
-    output = output.view(*lead, -1)
+    output = output.view(*lead, output.shape[-1])
     return output, final, _named(loops, values, found, lead) if job.trace else {}
 
 

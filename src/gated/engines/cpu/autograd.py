@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class Loop(torch.autograd.Function):
         """Run it, and keep what the way back needs."""
         ctx.set_materialize_grads(False)
         found, saved = train(compiled, sizes, rows, tensors)
-        shown = shown_values(compiled, sizes, rows, saved)
+        shown = shown_values(compiled, sizes, saved)
         ctx.save_for_backward(*tensors)
         ctx.call = (compiled, sizes, rows)
         # detached, since an output that hangs on its own graph is never freed
@@ -66,9 +66,7 @@ class Loop(torch.autograd.Function):
 apply: Callable[..., tuple[Tensor, ...]] = Loop.apply
 
 
-def shown_values(
-    compiled: Compiled, sizes: Sizes, rows: Rows, saved: dict[str, Tensor]
-) -> list[Tensor]:
+def shown_values(compiled: Compiled, sizes: Sizes, saved: Mapping[str, Tensor]) -> list[Tensor]:
     """What a traced loop shows at every step, beside the first state."""
     if not compiled.traced:
         return []

@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from gated.equations.schedule import width_of
 
 SMALL = 1 << 20  # multiplications below which one thread is quicker
 
+REALS = {torch.float32: "float", torch.float64: "double"}
 Sizes = Mapping[str, int]
 Tensors = Sequence[Tensor | None]
 
@@ -117,6 +119,12 @@ class Compiled:
             pointwise = 64 * length(self.loop.graph.states[0].size, sizes)
             self._work[key] = sum(products) + sum(streams) + pointwise
         return self._work[key]
+
+
+@lru_cache(maxsize=256)
+def compiled(graph: Graph, real: str, traced: bool = False) -> Compiled:
+    """The loops of a cell, compiled once."""
+    return Compiled(graph, real, traced)
 
 
 @dataclass(frozen=True)
