@@ -16,7 +16,7 @@ from gated.equations.graph import Graph, sort
 from gated.equations.ops import PRODUCTS
 from gated.equations.regroup import regrouped
 from gated.equations.schedule import TRANSPOSED, Stage, schedule
-from gated.equations.stacks import Bank, Stream, banks, streams, timed
+from gated.equations.stacks import Bank, Stream, banks, is_stream, streams, timed
 from gated.equations.symbols import Node
 
 _OUTER = ("outer", "blocks_outer")
@@ -33,7 +33,7 @@ class Forward:
         matrices: the parameters that stand left of products, by key.
         previous: the states' leaves; updates: their new values.
         shown: named values that are computed in the loop and wanted at every step.
-        stages: the work of a step.
+        stages: the work of a step; moving: what is computed in it.
     """
 
     graph: Graph
@@ -41,6 +41,7 @@ class Forward:
     matrices: Mapping[str, Node]
     shown: Mapping[str, Node]
     stages: list[Stage]
+    moving: set[Node]
 
     @cached_property
     def streams(self) -> tuple[Stream, ...]:
@@ -67,11 +68,6 @@ class Forward:
     def updates(self) -> Mapping[str, Node]:
         """The new states, by name."""
         return self.graph.updates
-
-    @cached_property
-    def moving(self) -> set[Node]:
-        """What is computed in the loop."""
-        return self.graph.depends_on_state()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +97,8 @@ def forward(graph: Graph, traced: bool = False) -> Forward:
     moving = graph.depends_on_state()
     nodes = [node for node in graph.nodes() if node in moving and node.op != "state"]
     matrices = {node.args[0].label: node.args[0] for node in nodes if node.op in PRODUCTS}
-    differing = timed(graph)
-    given = {
-        arg: arg in differing
-        for node in nodes
-        for arg in node.args
-        if arg not in moving and arg.op != "constant" and arg.label not in matrices
-    }
+    given, inside = _frontier(graph, [arg for node in nodes for arg in node.args], matrices)
+    moving = moving | inside
     known = {*given, *graph.previous.values()}
     shown = {
         name: node
@@ -115,7 +106,32 @@ def forward(graph: Graph, traced: bool = False) -> Forward:
         if traced and node in moving and name not in graph.updates
     }
     stages = schedule([*graph.updates.values(), *shown.values()], known)
-    return Forward(graph, given, matrices, shown, stages)
+    return Forward(graph, given, matrices, shown, stages, moving)
+
+
+def _frontier(
+    graph: Graph, wanted: Iterable[Node], matrices: Collection[str]
+) -> tuple[dict[Node, bool], set[Node]]:
+    """What is given to a loop, with whether it differs from step to step, and what it computes.
+
+    Products with what is known are large products before the loop; what is made of them unit by
+    unit is made in it, where it needs no memory of its own.
+    """
+    moving, differing = graph.depends_on_state(), timed(graph)
+    given: dict[Node, bool] = {}
+    inside: set[Node] = set()
+    waiting = list(wanted)
+    while waiting:
+        node = waiting.pop(0)
+        if node in moving or node.op == "constant" or node.label in matrices or node in inside:
+            continue
+        whole = node.op == "input" or node.op in PRODUCTS or is_stream(node, differing)
+        if node not in differing or whole:
+            given[node] = node in differing
+        else:
+            inside.add(node)
+            waiting += node.args
+    return given, inside
 
 
 def backward(loop: Forward) -> Backward:

@@ -61,6 +61,11 @@ def streams(graph: Graph, given: Mapping[Node, bool]) -> tuple[Stream, ...]:
     return tuple(found)
 
 
+def is_stream(node: Node, differing: Collection[Node]) -> bool:
+    """Whether a value is a dense product, maybe with something added that is always the same."""
+    return _split(node, differing) is not None
+
+
 def _split(node: Node, differing: Collection[Node]) -> tuple[Node, Node | None] | None:
     """A dense product and what is added to it, None if the node is not such a sum."""
     if _is_product(node):

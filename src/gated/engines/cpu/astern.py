@@ -89,7 +89,7 @@ class Astern(Writer):
             else:
                 total = Buffer(f"d_given_{k}", "vector", (width_of(node),))
                 self.buffers.append(total)
-                self.sums.append((gradient, total))
+                self.add_up(gradient, total)
 
     def leave(self, gradient: Node | None, place: Place) -> None:
         """Write a gradient when it is computed, or once all is if that is elsewhere."""
@@ -157,28 +157,34 @@ class Astern(Writer):
             value = "real(0)" if node is None else self.at_unit(node)
             self.parts.closing += self.each(self.pointer(place), value, place.width)
         for gradient, buffer in self.sums:
-            self.add_sum(gradient, buffer)
+            self.parts.closing += [
+                "for (index_t r = 0; r < count; ++r)",
+                f"    for (index_t u = 0; u < {self.size(buffer.widths[0])}; ++u)",
+                f"        ({self.pointer(Place(buffer))})[u] += {self.at_unit(gradient)};",
+            ]
         return function(self, self.name, letters, self.parts)
 
-    def add_sum(self, node: Node, buffer: Buffer) -> None:
+    def add_up(self, node: Node, result: Buffer) -> None:
         """Sum a gradient over rows and steps: each thread for itself, then in their order."""
         parts = self.parts
-        n, total = self.size(buffer.widths[0]), f"total_{buffer.name}"
-        parts.shared += [f"real* {total};"]
+        n, total = (
+            self.size(result.widths[0]),
+            Buffer(f"total_{result.name}", "total", result.widths),
+        )
+        parts.shared += [f"real* {total.name};"]
         parts.before += [
-            f"Buffer<real> {total}; {total}.reserve(std::max(threads, 1) * {n});",
-            f"w.{total} = {total}.data;",
+            f"Buffer<real> {total.name}; {total.name}.reserve(std::max(threads, 1) * {n});",
+            f"w.{total.name} = {total.name}.data;",
         ]
-        parts.closing += [
-            "for (index_t r = 0; r < count; ++r)",
-            f"    for (index_t u = 0; u < {n}; ++u)",
-            f"        w.{total}[me * {n} + u] += {self.at_unit(node)};",
-        ]
+        if node in self.moments and node.op not in REDUCTIONS:
+            self.totals.setdefault(node, []).append(Place(total))
+        else:
+            self.sums.append((node, total))
         parts.after += [
             f"for (index_t u = 0; u < {n}; ++u) {{",
             "    real sum = 0;",
-            f"    for (int k = 0; k < std::max(threads, 1); ++k) sum += {total}.data[k * {n} + u];",
-            f"    w.{buffer.name}[u] = sum;",
+            f"    for (int k = 0; k < std::max(threads, 1); ++k) sum += {total.name}.data[k * {n} + u];",
+            f"    w.{result.name}[u] = sum;",
             "}",
         ]
 

@@ -19,6 +19,7 @@ class Writer:
         buffers: what the function is passed, in order.
         reads: where values stand that are not computed in this loop.
         writes: where values go when they are computed; the first place is where they are read.
+        totals: where values are summed up over rows and steps.
         scratch: the worker's own buffers, by name.
     """
 
@@ -29,6 +30,7 @@ class Writer:
         self.buffers: list[Buffer] = []
         self.reads: dict[Node, list[Place]] = {}
         self.writes: dict[Node, list[Place]] = {}
+        self.totals: dict[Node, list[Place]] = {}
         self.scratch: dict[str, Buffer] = {}
         self.packed: dict[tuple[int, int, int, bool], str] = {}
         self.pointers: dict[str, str] = {}
@@ -78,6 +80,8 @@ class Writer:
                 return f"w.{buffer.name} ? w.{buffer.name} + (at + {row}) * {stride} : w.zeros"
             case "turn":
                 return f"{buffer.name}.data + (slot + {row}) * {stride}{start}"
+            case "total":
+                return f"w.{buffer.name} + me * {stride}"
             case "vector":
                 return f"w.{buffer.name}{start}"
             case _:
@@ -198,6 +202,7 @@ class Writer:
             note = f"  // {node.name}" if node.name else ""
             body.append(f"const real {name} = {CPP[node.op].format(*args)};{note}")
             stores += [f"{self.local(p)}[u] = {name};" for p in self.writes.get(node, [])]
+            stores += [f"{self.local(p)}[u] += {name};" for p in self.totals.get(node, [])]
         return [
             "{",
             *indented([
