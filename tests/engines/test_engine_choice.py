@@ -166,11 +166,9 @@ def test_its_own_equations_say_the_same_as_the_operator(cell, name):
 def test_a_cell_that_computes_something_else_does_not(cell):
     layer = gated.Recurrent(cell, D, H)
     choice = layer.choice(torch.randn(5, 2, D))
-    assert choice.engine == "reference"
-    assert (
-        choice.reason
-        == f"torch: PyTorch has no fused operator that computes {cell.name} as it stands here"
-    )
+    assert choice.engine == "cpu"
+    with pytest.raises(EngineError, match=f"no fused operator that computes {cell.name} as it"):
+        gated.Recurrent(cell, D, H, engine="torch")(torch.randn(5, 2, D))
 
 
 def test_rows_of_reordered_gates_mean_what_the_equations_say():
@@ -211,10 +209,16 @@ def test_pytorchs_cells_have_an_operator(name):
 
 def test_the_choice_says_why():
     lstm, x = gated.LSTM(D, H), torch.randn(5, 2, D)
-    assert lstm.choice(x) == ("torch", "it is the fastest that can run this")
-    engine, reason = lstm.choice(x, trace=True)
+    little = "cpu: PyTorch's own operator is as quick for so little work"
+    assert lstm.choice(x) == ("torch", little)
+    assert lstm.choice(x, trace=True) == ("cpu", "it is the fastest that can run this")
+    half = gated.LSTM(D, H, dtype=torch.bfloat16)
+    engine, reason = half.choice(x.to(torch.bfloat16), trace=True)
     assert engine == "reference"
-    assert reason == "torch: PyTorch's fused operators do not show their gates"
+    assert reason == (
+        "cpu: the CPU engine computes in float32 and float64, not in torch.bfloat16; "
+        "torch: PyTorch's fused operators do not show their gates"
+    )
     lstm.engine = "torch"
     assert lstm.choice(x) == ("torch", "asked for by name")
 
@@ -230,10 +234,10 @@ def test_an_engine_asked_for_by_name_never_falls_back():
 
 
 @pytest.mark.parametrize("projected", [H, H + 2])
-def test_a_projection_that_is_not_smaller_goes_to_the_reference(projected):
+def test_a_projection_that_is_not_smaller_does_not_go_to_pytorchs_operator(projected):
     layer = gated.Recurrent("lstmp", D, H, P=projected)
     output, (h, c) = layer(torch.randn(5, 2, D))
-    assert layer.choice(torch.randn(5, 2, D)).engine == "reference"
+    assert layer.choice(torch.randn(5, 2, D)).engine == "cpu"
     assert (output.shape[-1], h.shape[-1], c.shape[-1]) == (projected, projected, H)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import gated
-from gated.equations import Cell, U, W, tanh
 from gated.engines.cpu.build import unavailable
+from gated.equations import Cell, U, W, tanh
 from gated.errors import EngineError
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="needs a C++ compiler")

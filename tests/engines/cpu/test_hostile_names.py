@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from gated.engines.cpu.generate import generate
+from gated.engines.cpu.prefill import source
 from gated.equations import Cell, U, W, b, tanh
-from gated.equations.loop import backward, forward
 from gated.equations.symbols import Family
 from gated.errors import CellError
 
@@ -95,6 +94,5 @@ def test_texts_stay_out_of_the_code(name: str, where: str) -> None:
 
 def _code(graph: Any) -> list[str]:
     """The generated lines without comments, as a compiler counts lines."""
-    loop = forward(graph)
-    text = generate(loop, backward(loop), "float").text.replace("\\\n", "")
+    text = source(graph, "float").replace("\\\n", "")
     return [line for line in text.splitlines() if not line.startswith("//")]

@@ -183,7 +183,8 @@ class Astern(Writer):
         parts.after += [
             f"for (index_t u = 0; u < {n}; ++u) {{",
             "    real sum = 0;",
-            f"    for (int k = 0; k < std::max(threads, 1); ++k) sum += {total.name}.data[k * {n} + u];",
+            "    for (int k = 0; k < std::max(threads, 1); ++k)",
+            f"        sum += {total.name}.data[k * {n} + u];",
             f"    w.{result.name}[u] = sum;",
             "}",
         ]

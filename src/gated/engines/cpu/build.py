@@ -56,7 +56,7 @@ def library(text: str) -> ctypes.CDLL:
         return ready
     found = search()
     if isinstance(found, str):
-        raise EngineError(f"there is no kernel for this cell: {available(text)}")
+        raise EngineError(str(available(text)))
     machine = instruction_set()
     key = digest(text, found, machine)
     try:
