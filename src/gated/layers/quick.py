@@ -54,7 +54,7 @@ class Quick:
         found = self.steppers.get(x.dtype, self)
         if found is self:
             found = self._find(layer, x.dtype)
-        if found is None or not _fit(x, states, weights, found.widths, layer.input_size):
+        if found is None or not _fit(x, states, weights, found, layer.input_size):
             return None
         output, final = found(x, states, weights)
         return output, (tuple(final) if isinstance(state, tuple) else final[0])
@@ -66,12 +66,14 @@ class Quick:
 
 
 def _fit(
-    x: Tensor, states: tuple[Any, ...], weights: list[Tensor], widths: list[int], size: int
+    x: Tensor, states: tuple[Any, ...], weights: list[Tensor], stepper: Any, size: int
 ) -> bool:
     """Whether the tensors are what the kernel reads: anything else is told by the long way."""
-    batch, dtype = x.shape[0], x.dtype
+    batch, dtype, widths = x.shape[0], x.dtype, stepper.widths
     if x.shape[1] != size or not batch or not x.is_contiguous() or len(states) != len(widths):
         return False
+    if batch == 1 and (size == 1 or 1 in widths):
+        return False  # a single number may stand in memory with the other sign: Tensor.is_neg
     for one, width in zip(states, widths, strict=True):
         if (
             type(one) is not Tensor
@@ -81,4 +83,12 @@ def _fit(
             or not one.is_contiguous()
         ):
             return False
-    return all(w.dtype == dtype and w.is_cpu and w.is_contiguous() for w in weights)
+    for weight, shape in zip(weights, stepper.shapes, strict=True):
+        if (
+            weight.shape != shape
+            or weight.dtype != dtype
+            or not weight.is_cpu
+            or not weight.is_contiguous()
+        ):
+            return False
+    return True

@@ -17,6 +17,7 @@ from gated.equations.loop import Forward
 from gated.equations.schedule import width_of
 from gated.equations.stacks import Stream, streams
 from gated.equations.symbols import Node
+from gated.errors import ShapeError
 
 
 def gather(loop: Forward, job: Job, values: Values) -> list[Tensor | None]:
@@ -28,6 +29,7 @@ def gather(loop: Forward, job: Job, values: Values) -> list[Tensor | None]:
     layer, direction = values.place
     stored = job.stored(layer, direction)
     sizes, lead = values.sizes, job.sequence.shape[:-1]
+    check_stored(job, values.place, stored, sizes)
     found: list[Tensor | None] = []
     for stream in loop.streams:
         operand = values.of(stream.operand)
@@ -41,8 +43,28 @@ def gather(loop: Forward, job: Job, values: Values) -> list[Tensor | None]:
         found.append(_flat(value, lead, width) if timed else value.expand(width).contiguous())
     for bank in loop.banks:
         found.append(stacked(bank.keys, job.layout, stored, values))
-    found += [state[layer * job.num_directions + direction].contiguous() for state in job.initial]
+    place = layer * job.num_directions + direction
+    found += [state[place].contiguous().resolve_neg() for state in job.initial]
     return found
+
+
+def check_stored(
+    job: Job, place: tuple[int, int], stored: Mapping[str, Tensor], sizes: Mapping[str, int]
+) -> None:
+    """Kernels read as much memory as the sizes say: parameters must have it, in their type.
+
+    ShapeError if one that was put in a parameter's place does not.
+    """
+    like = job.sequence
+    for slot in job.layout:
+        value, expected = stored[slot.name], slot.shape(sizes)
+        if value.shape != expected or value.dtype != like.dtype or value.device != like.device:
+            name = f"{slot.name}_l{place[0]}{'_reverse' if place[1] else ''}"
+            raise ShapeError(
+                f"{job.cell.name}: {name} is {tuple(value.shape)} {value.dtype} on {value.device}, "
+                f"expected {expected} {like.dtype} on {like.device}; put back a parameter of the "
+                f"layer's sizes, or build a layer for what you have"
+            )
 
 
 class Values:
@@ -149,4 +171,5 @@ def _added(
 
 
 def _flat(value: Tensor, lead: Sequence[int], width: int) -> Tensor:
-    return value.expand(*lead, width).reshape(-1, width).contiguous()
+    # the imaginary part of a conjugate stands in memory with the other sign
+    return value.expand(*lead, width).reshape(-1, width).contiguous().resolve_neg()

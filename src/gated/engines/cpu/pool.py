@@ -19,6 +19,8 @@ _LARGE = 1 << 20  # bytes; smaller ones come from the allocator's own free lists
 _MOST = 8  # blocks kept for later
 _HUGE = 1 << 21  # bytes of a huge page
 
+_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
 _free: list[mmap.mmap] = []
 
 
@@ -29,17 +31,21 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     if need < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return like.new_empty(shape)
     block = _take(need)
-    owner = np.frombuffer(block, np.uint8)
+    owner = np.frombuffer(block, _TYPES[like.dtype], count)
     back = weakref.finalize(owner, _give_back, block)
     back.atexit = False
-    return torch.from_numpy(owner)[:need].view(like.dtype).view(*shape)
+    # no view of a tensor: autograd forbids to write to those, and saving one saves all of its block
+    return torch.from_numpy(owner.reshape(shape))
 
 
 def _take(need: int) -> mmap.mmap:
-    fitting = [block for block in _free if need <= len(block) <= 2 * need + _HUGE]
-    if fitting:
+    # another thread, or a collection of garbage in this one, may change the list at any moment
+    while fitting := [block for block in _free if need <= len(block) <= 2 * need + _HUGE]:
         found = min(fitting, key=len)
-        _free.remove(found)
+        try:
+            _free.remove(found)
+        except ValueError:
+            continue
         return found
     block = mmap.mmap(-1, -(-need // _HUGE) * _HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     block.madvise(mmap.MADV_HUGEPAGE)
@@ -48,5 +54,4 @@ def _take(need: int) -> mmap.mmap:
 
 def _give_back(block: mmap.mmap) -> None:
     _free.append(block)
-    if len(_free) > _MOST:
-        del _free[0]  # the one that nobody wanted for the longest time
+    del _free[:-_MOST]  # those that nobody wanted for the longest time

@@ -29,6 +29,7 @@ class Stepper:
         self.function = getattr(compiled.library, kernel.name)
         self.itemsize = 8 if compiled.real == "double" else 4
         self.layout, self.sizes = tuple(layout), sizes
+        self.shapes = [slot.shape(sizes) for slot in self.layout]
         self.widths = [length(state.size, sizes) for state in loop.graph.states]
         letters = [sizes[letter] for letter in compiled.source.letters]
         self.letters = (ctypes.c_int64 * (len(letters) or 1))(*letters)
