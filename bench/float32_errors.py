@@ -88,7 +88,9 @@ def grid(steps: tuple[int, ...]) -> None:
                 sides, lambda: nn.LSTM(D, H, dtype=torch.float64), lambda: lstm(bias), count,
                 SEEDS[count],
             )  # fmt: skip
-            print(f"{bias:4.0f}{count:8}" + "".join(_cell(found, kind, "PyTorch") for kind in KINDS))
+            print(
+                f"{bias:4.0f}{count:8}" + "".join(_cell(found, kind, "PyTorch") for kind in KINDS)
+            )
 
 
 def others(steps: int = 100) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.modules import module
 
 from gated import engines
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from gated.layers.recurrent import Recurrent
 
 _peek = torch._C._functorch.peek_interpreter_stack
+# hooks of all modules
+_hooks, _pre_hooks = module._global_forward_hooks, module._global_forward_pre_hooks
 
 
 class Quick:
@@ -39,6 +42,8 @@ class Quick:
             or layer.num_layers > 1
             or layer._forward_hooks
             or layer._forward_pre_hooks
+            or _hooks
+            or _pre_hooks
             or (layer.training and layer.cell.noise)
             or forward_ad._current_level >= 0
             or _peek() is not None

@@ -335,7 +335,13 @@ class Recurrent(nn.Module):
                 "step() cannot run a bidirectional layer: its second direction starts at the end "
                 "of the sequence, which a stream does not have; use bidirectional=False"
             )
-        if state is not None and resets is None and not inputs and not torch.is_grad_enabled():
+        if (
+            state is not None
+            and resets is None
+            and not inputs
+            and not torch.is_grad_enabled()
+            and getattr(self.forward, "__func__", None) is Recurrent.forward  # not another's
+        ):
             found = self._quick.step(self, x, state)
             if found is not None:
                 return found
