@@ -1,4 +1,4 @@
-"""Every cell of the catalogue on every engine that runs it."""
+"""Every cell of the catalogue on every engine that runs it; a few on the CPU engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import gated
+from gated.engines.cpu.build import unavailable
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.graph import length
@@ -21,6 +22,9 @@ CELLS = [
     for engine in ("torch", "reference")
     if engine == "reference" or operator(gated.cell(name).graph)
 ]
+# each is compiled for two types of numbers, which takes seconds: those that differ most
+COMPILED = ["lstm", "gru-reset-before", "fgr", "layernorm-lstm", "slstm", "peephole"]
+CELLS += [(name, "cpu") for name in COMPILED if unavailable() is None]
 
 
 def layer_of(

@@ -90,7 +90,7 @@ def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, rag
     for after, before in zip(
         [moved, moved_gradient, *as_states(moved_final)], results, strict=True
     ):
-        if engine == "reference":
+        if engine != "torch":
             assert torch.equal(after, before[:, places])
         else:  # the last bit of PyTorch's operators is PyTorch's
             torch.testing.assert_close(after, before[:, places], rtol=1e-5, atol=1e-6)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import gated
+from gated.engines.cpu.build import unavailable
 
 BENCH = Path(__file__).parents[2] / "bench"
-ENGINES = ["torch", "reference"]
+ENGINES = ["torch", "reference", *(["cpu"] if unavailable() is None else [])]
 
 
 def with_forget_bias(layer: nn.Module, bias: float) -> nn.Module:
@@ -49,7 +50,10 @@ def test_float32_is_at_most_twice_as_far_from_float64_as_pytorch_is(engine, forg
     assert sum(ours) <= 2 * sum(theirs)
 
 
-@pytest.mark.parametrize(("name", "engine"), [("LSTM", "torch"), ("RNN", "reference")])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("LSTM", "torch"), ("RNN", "reference"), *(("LSTM", e) for e in ENGINES if e == "cpu")],
+)
 def test_faults_12_at_100_000_steps_the_error_is_that_at_1000_and_gradients_are_finite(
     name, engine
 ):
