@@ -5,9 +5,10 @@ import torch
 from torch.autograd import forward_ad
 
 import gated
+from gated import engines
 from gated.engines.pytorch import operator
 from gated.equations import Cell, Family, R, U, W, b, b_h, relu, sigmoid, tanh
-from gated.errors import EngineError
+from gated.errors import EngineError, OptionError
 
 D, H = 3, 4
 # PyTorch scripts some of its own forward-mode rules
@@ -280,3 +281,11 @@ def test_a_projected_cell_of_ones_own_is_found_too():
     x = torch.randn(5, 2, D, dtype=torch.float32)
     assert layer.choice(x).engine == "torch"
     torch.testing.assert_close(layer(x)[0], theirs(x)[0])
+
+
+def test_the_environment_can_leave_engines_out():
+    assert engines.allowed(None) == ("cpu", "torch", "reference")
+    assert engines.allowed("torch") == ("torch", "reference")
+    assert engines.allowed(" reference, cpu") == ("cpu", "reference")
+    with pytest.raises(OptionError, match="engine='cuda'"):
+        engines.allowed("torch,cuda")

@@ -6,6 +6,7 @@ the first that can, and says why; an engine asked for by name never silently fal
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,20 @@ __all__ = [
 ]  # fmt: skip
 
 
+def allowed(names: str | None) -> tuple[str, ...]:
+    """The engines that `auto` may take, in its order, from names as in GATED_ENGINES.
+
+    The reference is always one of them, since it runs everything.
+
+    Raises:
+        OptionError: there is no such engine.
+    """
+    if names is None:
+        return tuple(ENGINES)
+    wanted = {check_name(name.strip()) for name in names.split(",") if name.strip()}
+    return tuple(name for name in ENGINES if name in wanted or name == "reference")
+
+
 class Choice(NamedTuple):
     """The engine that runs a job, and why."""
 
@@ -47,6 +62,9 @@ def check_name(name: str) -> str:
             f"engine={name!r}: expected one of 'auto', {', '.join(map(repr, ENGINES))}"
         )
     return name
+
+
+AUTOMATIC = allowed(os.environ.get("GATED_ENGINES"))
 
 
 def choose(job: Job, engine: str = "auto") -> Choice:
@@ -96,10 +114,10 @@ def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
             raise EngineError(f"engine {engine!r} cannot run this: {reason}; use engine='auto'")
         return engine, []
     against: list[str] = []
-    for name in ENGINES:
-        reason = _against(name, job) or (_slower(job) if name == "cpu" else None)
+    for name in AUTOMATIC:
+        reason = (_slower(job) if name == "cpu" else None) or _against(name, job)
         if reason is None:
-            if name == "reference":
+            if name == "reference" and "cpu" in AUTOMATIC:
                 cpu.warn_if_uncompiled(job)
             return name, against
         against.append(f"{name}: {reason}")

@@ -38,7 +38,7 @@ class Quick:
             or type(x) is not Tensor
             or x.dim() != 2
             or not x.is_cpu
-            or layer.engine not in ("auto", "cpu")
+            or (layer.engine != "cpu" and not (layer.engine == "auto" and _automatic()))
             or layer.num_layers > 1
             or layer._forward_hooks
             or layer._forward_pre_hooks
@@ -68,6 +68,11 @@ class Quick:
         found = engines.stepper(layer.cell.graph, layer._layout, layer._letters, dtype)
         self.steppers[dtype] = found
         return found
+
+
+def _automatic() -> bool:
+    """Whether `auto` may take the CPU engine."""
+    return "cpu" in engines.AUTOMATIC
 
 
 def _fit(
