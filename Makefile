@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs wheel test lint bench clean
+.PHONY: help setup demo docs wheel test lint bench sanitize clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -48,6 +48,10 @@ bench: $(VENV)/.bench
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
+
+# make sanitize: the CPU engine's kernels under the address, undefined and thread sanitizers (minutes).
+sanitize: setup
+	$(BIN)/python -m bench.sanitize $(SANITIZE)
 
 # make clean: remove what setup and the commands made.
 clean:
