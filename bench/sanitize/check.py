@@ -89,22 +89,36 @@ def missing(kind: str, folder: Path) -> str | None:
 
 def run(text: str, kind: str, target: Path) -> Outcome:
     """Compile a program and run it; its source and itself stay if there is a finding."""
+    start = time.monotonic()
+    found = compiled(text, kind, target)
+    middle = time.monotonic()
+    if found is None:
+        found = executed(target)
+        if found is None:
+            target.with_suffix(".cpp").unlink()
+            target.unlink()
+    return Outcome(found, middle - start, time.monotonic() - middle)
+
+
+def compiled(text: str, kind: str, target: Path) -> str | None:
+    """What the compiler says that fails, None if the program is there."""
     compiler = search()
     if not isinstance(compiler, Compiler):
-        return Outcome(compiler, 0)
+        return compiler
     machine = instruction_set()
     source = target.with_suffix(".cpp")
     source.write_text(text, "utf-8")
     options = [*OPTIONS, f"-DLANES={machine.lanes}", *machine.flags, f"-fsanitize={KINDS[kind]}"]
-    start = time.monotonic()
-    told = _told([*compiler.command, *options, str(source), "-o", str(target)])
-    compiled = time.monotonic()
+    return _told([*compiler.command, *options, str(source), "-o", str(target)])
+
+
+def executed(target: Path) -> str | None:
+    """What is found when a program runs, after its last case; None if nothing is."""
+    told = _told([str(target)])
     if told is None:
-        told = _told([str(target)])
-        if told is None:
-            source.unlink()
-            target.unlink()
-    return Outcome(told, compiled - start, time.monotonic() - compiled)
+        return None
+    *_, last = told.rpartition("CASE ")
+    return last
 
 
 def _told(command: list[str]) -> str | None:
@@ -118,6 +132,4 @@ def _told(command: list[str]) -> str | None:
         return f"{command[0]} did not end within {SECONDS} s"
     if done.returncode == 0:
         return None
-    cases, _, rest = done.stderr.rpartition("CASE ")
-    last = f"CASE {rest}" if cases or rest.startswith("sizes") else done.stderr
-    return f"{last.strip() or 'it said nothing'}\n(it ended with {done.returncode})"
+    return f"{done.stderr.strip() or 'it said nothing'}\n(it ended with {done.returncode})"
