@@ -24,7 +24,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for kind in options.kind:
         if (reason := missing(kind, options.out)) is not None:
-            console.print(f"the {kind} sanitizer cannot be used here: {reason}", markup=False)
+            console.print(
+                f"the {kind} sanitizer cannot be used here: {reason}", markup=False, soft_wrap=True
+            )
             return 2
     wanted = list(programs(options.cells, options.kind, full=options.full))
     begin = time.monotonic()
