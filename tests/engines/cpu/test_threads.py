@@ -70,6 +70,26 @@ _, status = os.waitpid(child, 0)
 print(before, loaded, after, os.waitstatus_to_exitcode(status), workers(), use())
 """
 
+FORK_LAYER = """
+import os, torch, gated
+torch.set_num_threads(2)
+layer, x = gated.Recurrent("peephole", 32, 128, engine="cpu"), torch.randn(20, 32, 32)
+
+def use(*_):
+    (gradient,) = torch.autograd.grad(layer(x)[0].square().sum(), layer.weight_hh_l0)
+    return float(gradient.norm())
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+    def __getitem__(self, index):
+        return use()
+
+found = [use(), *torch.utils.data.DataLoader(
+    Numbers(), batch_size=None, num_workers=2, multiprocessing_context="fork"), use()]
+assert max(found) - min(found) <= 1e-6 * max(found), found
+"""
+
 
 # -- 39
 
@@ -78,6 +98,11 @@ print(before, loaded, after, os.waitstatus_to_exitcode(status), workers(), use()
 def test_a_fork_leaves_one_thread_and_no_hang(child: Child) -> None:
     told = child(FORK, COUNT, OMP_NUM_THREADS="2")
     assert told.strip() == "2 [1, 1, 1, 1] 2 1 [1, 1, 1, 1] 2"
+
+
+@pytest.mark.skipif(threads.allowed() < 2, reason="needs two CPUs")
+def test_a_layer_trains_in_a_worker_as_in_its_parent(child: Child) -> None:
+    child(FORK_LAYER, OMP_NUM_THREADS="2")
 
 
 # -- 40
