@@ -157,6 +157,15 @@ def test_what_stands_in_the_pool_is_as_any_other_tensor():
         output.sum().backward()
 
 
+def test_blocks_that_calls_have_no_use_for_go_back_to_the_system():
+    layer, _ = pair("lstm", 7, 64)
+    large(layer).sum().backward()
+    assert pool._free
+    for _ in range(200):
+        layer(torch.randn(2, 3, 7))[0].sum().backward()
+    assert not pool._free
+
+
 def test_python_threads_may_run_one_layer_at_once():
     layer, _ = pair("lstm", 7, 64)
     inputs = [torch.randn(steps, 64, 7) for steps in (70, 90)]
