@@ -99,6 +99,8 @@ def length(size: Size, known: Mapping[str, int]) -> int:
     """
     if isinstance(size, int):
         return size
+    if size in known:
+        return known[size]
     letter, _, parts = size.partition("/")
     if letter not in known:
         raise CellError(f"size {letter} is not known: give {letter}=..., known are {sorted(known)}")
