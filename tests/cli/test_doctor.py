@@ -63,7 +63,7 @@ def test_every_engine_is_checked_kernels_too(gated, monkeypatch):
     assert shown.code == 0
     header, row = shown.out.partition("states, gradients\n")[2].splitlines()[:2]
     assert header.split() == [
-        "cell", "torch", "float32", "reference", "float32", "cpu", "float32",
+        "cell", "cpu", "float32", "torch", "float32", "reference", "float32",
     ]  # fmt: skip
     assert row.split()[0] == "rnn"
     assert all(0 < float(error) < 2e-6 for error in row.split()[1:])

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from gated.engines.cpu import operators
 from gated.engines.cpu.autograd import apply, shown_values
-from gated.engines.cpu.build import warn_without_compiler
+from gated.engines.cpu.build import unavailable, warn_without_compiler
 from gated.engines.cpu.gather import Values, gather
 from gated.engines.cpu.obstacles import obstacle
 from gated.engines.cpu.operation import REALS, Compiled, Sizes, compiled, infer, train
@@ -53,9 +53,14 @@ def supports(job: Job) -> str | None:
     return obstacle(graph) or _missing(graph, REALS[sequence.dtype], job.trace)
 
 
-@lru_cache(maxsize=256)
 def _missing(graph: Graph, real: str, traced: bool) -> str | None:
     """Why there is no kernel for a cell here: no compiler and none came with gated, or it fails."""
+    return _failure(graph, real, traced, unavailable())
+
+
+@lru_cache(maxsize=256)
+def _failure(graph: Graph, real: str, traced: bool, without: str | None) -> str | None:
+    """As `_missing`, once for each answer to whether there is a compiler."""
     try:
         compiled(graph, real, traced)
     except EngineError as error:
