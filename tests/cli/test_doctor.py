@@ -28,13 +28,17 @@ def _as_in_a_process_of_its_own(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def without_cpu(monkeypatch):
+def without_cpu():
     """No kernel is compiled."""
-    monkeypatch.delitem(ENGINES, "cpu")
+    whole = dict(ENGINES)
+    del ENGINES["cpu"]
+    yield
+    ENGINES.clear()
+    ENGINES.update(whole)  # in their order, which counts
 
 
 @pytest.fixture
-def wrong(monkeypatch, without_cpu):
+def wrong(without_cpu, monkeypatch):
     """An engine whose outputs are off by a thousandth."""
 
     def run(job):
