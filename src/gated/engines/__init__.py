@@ -21,8 +21,8 @@ ENGINES: dict[str, Engine] = {"cpu": cpu, "torch": pytorch, "reference": referen
 # those that run jobs of which no size depends on a length
 _PADDED = ("cpu",)
 
-# multiplications of a call below which what a kernel saves is less than what calling it costs
-_LITTLE = 3_000_000
+# a call of so few steps and rows, and fewer multiplications, costs more than what a kernel saves
+_FEW_ROWS, _LITTLE = 64, 10_000_000
 
 __all__ = [
     "ENGINES", "Choice", "Form", "Job", "Result", "Values", "check_name", "choose", "run",
@@ -134,6 +134,6 @@ def _slower(job: Job) -> str | None:
     if any_number(rows):
         return None
     work = rows * sum(weight.numel() for weight in job.weights if weight.dim() > 1)
-    if work >= _LITTLE:
+    if rows > _FEW_ROWS or work >= _LITTLE:
         return None
     return "PyTorch's own operator is as quick for so little work"
