@@ -55,18 +55,24 @@ def short_way(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def stream(layer, x, state):
+    """The outputs of all steps, one after the other, and the last state."""
+    outputs = []
+    for value in x:
+        output, state = layer.step(value, state)
+        outputs.append(output)
+    return torch.stack(outputs), state
+
+
 @pytest.mark.parametrize("batch", [1, 3, 40])
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_stream_by_the_short_way_is_one_run(cell, batch, monkeypatch):
     layer = layer_of(cell, dtype=torch.float64)
     x, start = torch.randn(T, batch, D, dtype=torch.float64), states_of(layer, batch)
-    whole, final = layer(x, start)
-    outputs, state = [], start
     with short_way(monkeypatch):
-        for value in x:
-            output, state = layer.step(value, state)
-            outputs.append(output)
-    torch.testing.assert_close(torch.stack(outputs), whole, rtol=1e-12, atol=1e-12)
+        outputs, state = stream(layer, x, start)
+    whole, final = layer(x, start)
+    torch.testing.assert_close(outputs, whole, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state, final, rtol=1e-12, atol=1e-12)
 
 
@@ -75,13 +81,10 @@ def test_a_stream_by_the_short_way_is_one_run(cell, batch, monkeypatch):
 def test_a_stream_in_float32_is_one_run(cell, batch, monkeypatch):
     layer = layer_of(cell)
     x, start = torch.randn(T, batch, D), states_of(layer, batch)
-    whole, final = layer(x, start)
-    outputs, state = [], start
     with short_way(monkeypatch):
-        for value in x:
-            output, state = layer.step(value, state)
-            outputs.append(output)
-    torch.testing.assert_close(torch.stack(outputs), whole, rtol=1e-6, atol=1e-6)
+        outputs, state = stream(layer, x, start)
+    whole, final = layer(x, start)
+    torch.testing.assert_close(outputs, whole, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(state, final, rtol=1e-6, atol=1e-6)
 
 

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from gated.engines import reference
 from gated.engines.job import Job
-from gated.engines.products import linear
-from gated.equations.graph import length, sort
+from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.loop import Forward
 from gated.equations.schedule import width_of
-from gated.equations.stacks import Stream, streams
+from gated.equations.stacks import Stream
 from gated.equations.symbols import Node
 from gated.errors import ShapeError
 
@@ -87,29 +86,13 @@ class Values:
         return self.known[node]
 
     def prepare(self) -> None:
-        """The parameters by symbol, and the products of one operand all at once."""
+        """The parameters by symbol."""
         if self.ready:
             return
         self.ready = True
         leaves = {n.label: n for n in self.loop.graph.nodes() if n.op == "parameter"}
         parameters = reference.parameters(self.job, *self.place)
         self.known |= {leaves[key]: value for key, value in parameters.items() if key in leaves}
-        for stream in inner(self.loop):
-            self.known |= reference.evaluate([stream.operand], self.known)
-            keys = stream.bank.keys
-            matrix = torch.cat([parameters[key] for key in keys])
-            parts = linear(self.known[stream.operand], matrix).chunk(len(keys), -1)
-            self.known |= dict(zip(stream.nodes, parts, strict=True))
-
-
-@lru_cache(maxsize=256)
-def inner(loop: Forward) -> tuple[Stream, ...]:
-    """Products within the loose values that have an operand in common."""
-    below = sort(loop.loose)
-    products = {
-        node: True for node in below if node.op == "matmul" and node.args[0].op == "parameter"
-    }
-    return tuple(stream for stream in streams(loop.graph, products) if len(stream.nodes) > 1)
 
 
 def stacked(

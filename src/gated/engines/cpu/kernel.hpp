@@ -72,7 +72,9 @@ template <class F> static inline void wait_until(const F& ready) {
 // A matrix, or one block of it a head, cut into panels of columns of the product, each panel
 // contiguous along the depth.
 template <class R> struct Packed {
-    static constexpr index_t WIDE = 2 * LANES * 4 / sizeof(R), FEW = 3;
+    static constexpr index_t WIDE = 2 * LANES * 4 / sizeof(R), HALF = WIDE / 2, FEW = 3;
+    // half a panel's width of numbers, wherever they stand
+    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
     Buffer<R> panels;
     Buffer<R> added;  // what the product begins with, for whole panels; nothing: zeros
     index_t heads = 1, rows = 0, depth = 0, count = 0;
@@ -136,13 +138,28 @@ template <class R> struct Packed {
     }
 };
 
+// Half a panel of a result goes to memory, or is added to it: as much as there is room for.
+template <class R>
+static inline void put(R* to, const typename Packed<R>::vec& value, index_t room, bool add) {
+    constexpr index_t HALF = Packed<R>::HALF;
+    typedef typename Packed<R>::vec vec;
+    if (room >= HALF) {
+        vec* whole = reinterpret_cast<vec*>(to);
+        *whole = add ? *whole + value : value;
+        return;
+    }
+    R edge[HALF];
+    *reinterpret_cast<vec*>(edge) = value;
+    for (index_t j = 0; j < room; ++j) to[j] = add ? to[j] + edge[j] : edge[j];
+}
+
 // ROWS rows times PANELS panels, all sums in registers; they begin with `from`, if that is given.
 // Rows are read at `in` and written at `out`, each from `into` and `onto` numbers on.
 template <class R, int ROWS, int PANELS>
 static inline void tile(const R* __restrict panel, index_t depth, const R* const* in, index_t into,
                         R* const* out, index_t onto, index_t wide, bool add, const R* from) {
     constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
-    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    typedef typename Packed<R>::vec vec;
     const R* row[ROWS];
     for (int r = 0; r < ROWS; ++r) row[r] = in[r] + into;
     vec sum[ROWS][2 * PANELS];
@@ -160,18 +177,8 @@ static inline void tile(const R* __restrict panel, index_t depth, const R* const
         }
     }
     for (int r = 0; r < ROWS; ++r)
-        for (int p = 0; p < 2 * PANELS; ++p) {
-            R* to = out[r] + onto + p * HALF;
-            const index_t left = wide - p * HALF;
-            if (left >= HALF) {
-                vec* o = reinterpret_cast<vec*>(to);
-                *o = add ? *o + sum[r][p] : sum[r][p];
-            } else {
-                R edge[HALF];
-                *reinterpret_cast<vec*>(edge) = sum[r][p];
-                for (index_t j = 0; j < left; ++j) to[j] = add ? to[j] + edge[j] : edge[j];
-            }
-        }
+        for (int p = 0; p < 2 * PANELS; ++p)
+            put<R>(out[r] + onto + p * HALF, sum[r][p], wide - p * HALF, add);
 }
 
 // Rows that are multiplied together, wherever each stands.
@@ -199,7 +206,7 @@ template <class R, int GROUP>
 static inline void dots(const R* __restrict matrix, index_t depth, const R* __restrict v, R* out, bool add,
                         const R* from) {
     constexpr index_t HALF = Packed<R>::WIDE / 2;
-    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    typedef typename Packed<R>::vec vec;
     vec sum[GROUP];
     for (int g = 0; g < GROUP; ++g) sum[g] = vec{};
     index_t k = 0;
@@ -306,7 +313,7 @@ template <class R, int ROWS>
 static inline void outer_tile(const R* __restrict panel, index_t depth, const R* __restrict d, index_t stride,
                               R* __restrict out, index_t ostride, index_t wide, bool add) {
     constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
-    typedef R vec __attribute__((vector_size(HALF * sizeof(R)), aligned(sizeof(R)), may_alias));
+    typedef typename Packed<R>::vec vec;
     vec sum[ROWS][2];
     for (int r = 0; r < ROWS; ++r) sum[r][0] = sum[r][1] = vec{};
     for (index_t k = 0; k < depth; ++k) {
@@ -318,18 +325,8 @@ static inline void outer_tile(const R* __restrict panel, index_t depth, const R*
         }
     }
     for (int r = 0; r < ROWS; ++r)
-        for (int p = 0; p < 2; ++p) {
-            R* to = out + r * ostride + p * HALF;
-            const index_t left = wide - p * HALF;
-            if (left >= HALF) {
-                vec* o = reinterpret_cast<vec*>(to);
-                *o = add ? *o + sum[r][p] : sum[r][p];
-            } else {
-                R edge[HALF];
-                *reinterpret_cast<vec*>(edge) = sum[r][p];
-                for (index_t j = 0; j < left; ++j) to[j] = add ? to[j] + edge[j] : edge[j];
-            }
-        }
+        for (int p = 0; p < 2; ++p)
+            put<R>(out + r * ostride + p * HALF, sum[r][p], wide - p * HALF, add);
 }
 
 // out (height, depth) = the sum over all rows of d (count, height) times x (count, depth), or out

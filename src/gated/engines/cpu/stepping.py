@@ -7,6 +7,7 @@ way to its kernel.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -28,7 +29,7 @@ class Stepper:
         loop, kernel = compiled.loop, compiled.source.forward
         self.function = getattr(compiled.library, kernel.name)
         self.itemsize = 8 if compiled.real == "double" else 4
-        self.layout, self.sizes = tuple(layout), sizes
+        self.layout = tuple(layout)
         self.shapes = [slot.shape(sizes) for slot in self.layout]
         self.widths = [length(state.size, sizes) for state in loop.graph.states]
         letters = [sizes[letter] for letter in compiled.source.letters]
@@ -80,11 +81,9 @@ class Stepper:
             raise ValueError("parameters must be put together")
         places = []
         for name, first, _, blocks in found:
-            slot = self.layout[names.index(name)]
-            block = 1
-            for n in slot.shape(self.sizes):
-                block *= n
-            places.append((names.index(name), block // blocks * first * self.itemsize))
+            number = names.index(name)
+            block = math.prod(self.shapes[number]) // blocks
+            places.append((number, block * first * self.itemsize))
         return places
 
     def __call__(
