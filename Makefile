@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs wheel test lint bench sanitize clean
+.PHONY: help setup demo docs web wheel test lint bench sanitize clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,6 +25,10 @@ demo: setup
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# make web: bundle the pages of web/ into src/gated/inspect/bundles; it takes node and npm.
+web:
+	cd web && npm ci --silent --no-audit && npm run --silent build
 
 # make wheel: build dist/*.whl with the catalogue's kernels inside; it takes minutes, and g++.
 wheel: setup
