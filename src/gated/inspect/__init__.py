@@ -5,7 +5,7 @@
 The measures need NumPy alone; `render` and `write` import Jinja2 and Plotly when they are called.
 """
 
-from gated.inspect.memory import half_life, retention
+from gated.inspect.measures.memory import half_life, retention
 from gated.inspect.report import render, write
 from gated.inspect.views import CurvesView, ForecastView, Outcome, Report, SeriesRow, TraceView
 from gated.inspect.words import verdict

@@ -1,0 +1,1 @@
+"""Measures on traces of gates and states, one file each."""
