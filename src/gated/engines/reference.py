@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from gated.engines.job import Job, Result, Values
+from gated.engines.job import Form, Job, Result, Values
 from gated.engines.products import SCOPE
 from gated.equations.graph import Graph, length
 from gated.equations.ops import OPS
@@ -205,16 +205,25 @@ def unroll(
 
 
 def parameters(job: Job, layer: int, direction: int) -> Values:
-    """The value of each parameter symbol: the sum of the blocks that hold it, 0 if none does."""
-    stored = job.stored(layer, direction)
-    like = job.sequence
+    """The value of each parameter symbol in one layer and direction of a job."""
+    return by_symbol(job.form, job.stored(layer, direction), job.sequence)
+
+
+def by_symbol(form: Form, stored: Mapping[str, Tensor], like: Tensor) -> Values:
+    """The value of each parameter symbol: the sum of the blocks that hold it, 0 if none does.
+
+    Args:
+        form: the cell, and how its parameters are stored.
+        stored: the stored tensors of one layer and direction, by name.
+        like: what a value of 0 takes type and device from.
+    """
     values: Values = {}
-    for slot in job.layout:
+    for slot in form.layout:
         blocks = stored[slot.name].chunk(len(slot.keys))
         for key, block in zip(slot.keys, blocks, strict=True):
             values[key] = values[key] + block if key in values else block
-    for parameter in job.cell.parameters:
+    for parameter in form.cell.parameters:
         if parameter.key not in values:
-            shape = [length(size, job.sizes) for size in parameter.shape]
+            shape = [length(size, form.sizes) for size in parameter.shape]
             values[parameter.key] = like.new_zeros(shape)
     return values
