@@ -12,7 +12,7 @@ import torch
 from equation_numerics import evaluate, leaf
 
 from gated.equations.backward import gradient
-from gated.equations.ops import NORMALIZE_EPS, OPS, PRODUCTS
+from gated.equations.ops import NORMALIZE_EPS, NOT_FOR_PAGES, OPS, PRODUCTS
 from gated.equations.rewrite import NUMBERS
 from gated.equations.symbols import Node, apply
 from gated.errors import CellError
@@ -206,6 +206,16 @@ class TestRow:
         unused_on_purpose = op == "ones" and column in ("latex", "text")
         assert fields == (set() if unused_on_purpose else wanted)
         assert getattr(OPS[op], column).strip()
+
+    def test_has_a_javascript_template_unless_it_convolves_images(self, op):
+        fields = {f for _, f, _, _ in string.Formatter().parse(OPS[op].javascript) if f}
+        if op.startswith("convolve"):
+            assert OPS[op].javascript == NOT_FOR_PAGES
+        else:
+            operands = set() if op == "ones" else {str(i) for i in range(OPS[op].arity)}
+            assert fields - {"heads"} == operands
+            assert ("heads" in fields) == op.startswith("blocks")
+            assert OPS[op].javascript.strip()
 
     def test_latex_is_accepted_by_a_converter(self, op):
         letters = ("a_{t}", "b_{t}", "c_{t}")[: OPS[op].arity]

@@ -1,0 +1,97 @@
+// What the cells' equations are made of, on arrays of 64-bit numbers, matrices row by row.
+
+function take(from, key, length) {
+  const values = from[key];
+  if (values === undefined) {
+    throw new Error(`${key} is missing: given are ${Object.keys(from).join(", ") || "none"}`);
+  }
+  if (length !== undefined && values.length !== length) {
+    throw new Error(`${key} has ${values.length} numbers, expected ${length}`);
+  }
+  return values;
+}
+
+function sigmoid(v) {
+  return 1 / (1 + Math.exp(-v));
+}
+
+// log(1 + e^v), exact on both sides
+function softplus(v) {
+  return Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
+}
+
+function sum(v) {
+  let total = 0;
+  for (let u = 0; u < v.length; u++) total += v[u];
+  return Float64Array.of(total);
+}
+
+function mean(v) {
+  return Float64Array.of(sum(v)[0] / v.length);
+}
+
+function normalize(v, epsilon) {
+  const middle = mean(v)[0];
+  const centred = Float64Array.from(v, (value) => value - middle);
+  const spread = Math.sqrt(mean(centred.map((value) => value * value))[0] + epsilon);
+  return centred.map((value) => value / spread);
+}
+
+function matmul(matrix, v) {
+  return blocks(matrix, v, 1);
+}
+
+function matmulT(matrix, v) {
+  return blocksT(matrix, v, 1);
+}
+
+function outer(a, b) {
+  return blocksOuter(null, a, b, 1);
+}
+
+// A block-diagonal matrix holds its blocks one after the other; a dense one is a single block.
+// Four sums at a time: an addition need not wait for the one before.
+function blocks(matrix, v, heads) {
+  const columns = v.length / heads;
+  const result = new Float64Array(matrix.length / columns);
+  const rows = result.length / heads;
+  for (let r = 0, at = 0; r < result.length; r++) {
+    const start = Math.floor(r / rows) * columns;
+    const end = start + columns;
+    let [s0, s1, s2, s3] = [0, 0, 0, 0];
+    let k = start;
+    for (; k + 3 < end; k += 4, at += 4) {
+      s0 += matrix[at] * v[k];
+      s1 += matrix[at + 1] * v[k + 1];
+      s2 += matrix[at + 2] * v[k + 2];
+      s3 += matrix[at + 3] * v[k + 3];
+    }
+    for (; k < end; k++, at++) s0 += matrix[at] * v[k];
+    result[r] = s0 + s1 + (s2 + s3);
+  }
+  return result;
+}
+
+// The transposed blocks, read along their rows all the same.
+function blocksT(matrix, v, heads) {
+  const rows = v.length / heads;
+  const result = new Float64Array(matrix.length / rows);
+  const columns = result.length / heads;
+  for (let r = 0, at = 0; r < v.length; r++) {
+    const start = Math.floor(r / rows) * columns;
+    const factor = v[r];
+    for (let k = start; k < start + columns; k++, at++) result[k] += matrix[at] * factor;
+  }
+  return result;
+}
+
+function blocksOuter(like, a, b, heads) {
+  const rows = a.length / heads;
+  const columns = b.length / heads;
+  const result = new Float64Array(a.length * columns);
+  for (let r = 0, at = 0; r < a.length; r++) {
+    const start = Math.floor(r / rows) * columns;
+    for (let k = start; k < start + columns; k++, at++) result[at] = a[r] * b[k];
+  }
+  return result;
+}

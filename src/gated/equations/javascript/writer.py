@@ -1,0 +1,205 @@
+"""Equations as JavaScript: one loop over the units for each, one call for each product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from gated.equations.dims import Size, sizes
+from gated.equations.graph import Graph
+from gated.equations.javascript.names import Names, literal, quoted
+from gated.equations.ops import CALL, NOT_FOR_PAGES, OPS, PRODUCT
+from gated.equations.symbols import Node
+from gated.errors import CellError
+
+__all__ = ["Writer", "size_of"]
+
+# what needs all units of its operands at once
+_WHOLE = {name for name, op in OPS.items() if op.shape != "elementwise"} | {"normalize"}
+
+
+class Writer:
+    """The body of a function that computes nodes of a cell's graph.
+
+    Attributes:
+        graph: the cell's graph.
+        lines: what is written so far.
+        arrays: the variable that holds a node's values, for those that stand in one.
+    """
+
+    def __init__(self, graph: Graph, *arguments: str):
+        self.graph = graph
+        self.lines: list[str] = []
+        self.arrays: dict[Node, str] = {}
+        self.names = Names(*arguments)
+        self._lengths: dict[str, str] = {}
+        self._shared: set[Node] = set()
+
+    # -- what the function is given
+
+    def take(self, node: Node, source: str, wish: str) -> None:
+        """Take an array from an argument; the letters of its shape that are not known follow."""
+        shape = sizes(node.shape)
+        unknown = {letter(size) for size in shape if letter(size) not in self._lengths} - {""}
+        name = self.names.of(node, wish)
+        length = "" if unknown else f", {self.product(shape)}"
+        self.lines.append(f"const {name} = take({source}, {quoted(node.label)}{length});")
+        self.arrays[node] = name
+        if unknown:
+            self._find(unknown, shape, name)
+
+    def _find(self, unknown: set[str], shape: tuple[Size, ...], name: str) -> None:
+        """The length of a letter, from that of an array."""
+        known = [size for size in shape if letter(size) not in unknown]
+        (new, *others) = (size for size in shape if letter(size) in unknown)
+        if others or new not in unknown:
+            raise CellError(
+                f"cell {self.graph.cell}: no vector has {' or '.join(sorted(unknown))} units, so "
+                f"that a page cannot tell how many there are; name an input or a state of this size"
+            )
+        divisor = f" / ({self.product(known)})" if known else ""
+        self._lengths[str(new)] = length = self.names.of(("length", new), str(new))
+        self.lines.append(f"const {length} = {name}.length{divisor};")
+
+    def leaves(self, nodes: Iterable[Node]) -> None:
+        """Take all inputs and states, and the parameters among `nodes`."""
+        for node in self.graph.inputs.values():
+            self.take(node, "inputs", node.label)
+        for node in self.graph.previous.values():
+            self.take(node, "states", f"last_{node.label}")
+        found = {node.label: node for node in nodes if node.op == "parameter"}
+        for parameter in self.graph.parameters:
+            if parameter.key in found:
+                wish = parameter.key.replace(".", "_")
+                self.take(found[parameter.key], "parameters", wish)
+
+    # -- sizes
+
+    def length(self, size: Size) -> str:
+        """A size in JavaScript."""
+        if isinstance(size, int):
+            return str(size)
+        name, _, parts = size.partition("/")
+        return f"{self._lengths[name]} / {parts}" if parts else self._lengths[name]
+
+    def product(self, shape: Iterable[Size]) -> str:
+        """The number of elements of a shape in JavaScript."""
+        number, letters = Fraction(1), []
+        for size in shape:
+            name, _, parts = str(size).partition("/")
+            if name.isdecimal():
+                number *= int(name)
+            else:
+                number /= int(parts or 1)
+                letters.append(self._lengths[name])
+        factors = [str(number.numerator)] if number.numerator > 1 or not letters else []
+        divisor = f" / {number.denominator}" if number.denominator > 1 else ""
+        return " * ".join([*factors, *letters]) + divisor
+
+    # -- equations
+
+    def plan(self, nodes: Iterable[Node]) -> None:
+        """Give an array of its own to what several of `nodes` need."""
+        uses: dict[Node, int] = {}
+        for node in nodes:
+            for arg in node.args:
+                uses[arg] = uses.get(arg, 0) + 1
+        self._shared = {node for node, count in uses.items() if count > 1 and node.op in OPS}
+        self._shared -= {node for node in uses if node.op == "ones" or _counts(node)}
+
+    def array(self, node: Node, wish: str = "") -> str:
+        """The variable that holds a node's values, written if it is not there yet."""
+        if node not in self.arrays:
+            self._operands(node)
+            wish = wish or node.name or self._wish(node)
+            value = self._call(node) if node.op in _WHOLE else None
+            name = self.names.of(node, wish)
+            if value is not None:
+                self.lines.append(f"const {name} = {value};")
+            else:
+                self._loop(name, node)
+            self.arrays[node] = name
+        return self.arrays[node]
+
+    def _operands(self, node: Node) -> None:
+        """Write the arrays that an equation reads."""
+        for arg in node.args:
+            if node.op in _WHOLE or self._stands(arg):
+                if not _counts(node):
+                    self.array(arg)
+            else:
+                self._operands(arg)
+
+    def _stands(self, node: Node) -> bool:
+        """Whether a node stands in an array of its own rather than in its reader's equation."""
+        if node.op == "constant" or _counts(node):
+            return False
+        return bool(node in self.arrays or node.name or node.op in _WHOLE or node in self._shared)
+
+    def _call(self, node: Node) -> str:
+        op = OPS[node.op]
+        if op.javascript == NOT_FOR_PAGES:
+            raise CellError(
+                f"cell {self.graph.cell}: it holds the operation {node.op}, and pages compute with "
+                f"vectors, not with images; write a program for the cell without convolutions"
+            )
+        heads = size_of(node.args[0])[0] if op.name.startswith("blocks") else 1
+        return op.javascript.format(*(self.array(arg) for arg in node.args), heads=heads)
+
+    def _loop(self, name: str, node: Node) -> None:
+        """An equation that holds unit by unit."""
+        shape = size_of(node)
+        if shape == (1,):
+            self.lines.append(f"const {name} = Float64Array.of({self.top(node, '0')});")
+            return
+        self.lines += [
+            f"const {name} = new Float64Array({self.product(shape)});",
+            f"for (let u = 0; u < {name}.length; u++) {name}[u] = {self.top(node, 'u')};",
+        ]
+
+    def top(self, node: Node, unit: str) -> str:
+        """A node's equation at one unit."""
+        return self._operation(node, unit)[0]
+
+    def _at(self, node: Node, unit: str, least: int) -> str:
+        """An operand at one unit, in parentheses if it binds less than `least`."""
+        if node.op == "constant":
+            written, binds = literal(node.value), CALL if node.value >= 0 else PRODUCT
+        elif _counts(node):
+            written, binds = self.product(size_of(node.args[0].args[0])), PRODUCT
+        elif self._stands(node):
+            return f"{self.arrays[node]}[{0 if size_of(node) == (1,) else unit}]"
+        else:
+            written, binds = self._operation(node, unit)
+        return f"({written})" if binds < least or (least and written[0] == "-") else written
+
+    def _operation(self, node: Node, unit: str) -> tuple[str, int]:
+        op = OPS[node.op]
+        inside = 0 if op.binds == CALL else op.binds
+        args = [self._at(arg, unit, inside and inside + (i > 0)) for i, arg in enumerate(node.args)]
+        if node.op == "neg":
+            args = [self._at(node.args[0], unit, CALL)]
+        return op.javascript.format(*args), op.binds
+
+    def _wish(self, node: Node) -> str:
+        """A name for what the cell gives none: "W_i_x", "tanh_c"."""
+        words = [self.arrays.get(arg, "") for arg in node.args]
+        if node.op not in ("matmul", "blocks"):
+            words = [node.op, *words]
+        wish = "_".join(words)
+        return wish if all(words) and len(wish) <= 24 else node.op
+
+
+def letter(size: Size) -> str:
+    """The letter in a size, empty if it is a number."""
+    return size.partition("/")[0] if isinstance(size, str) else ""
+
+
+def size_of(node: Node) -> tuple[Size, ...]:
+    """The shape of a node's values; a number is a vector of one unit."""
+    return sizes(node.shape) or (1,)
+
+
+def _counts(node: Node) -> bool:
+    """Whether a node is the number of units of another."""
+    return node.op == "sum" and node.args[0].op == "ones"
