@@ -10,6 +10,7 @@ import torch
 from small_cells import LayerNormLSTM
 
 import gated
+from gated.engines.reference import evaluate
 from gated.equations.javascript import program
 from gated.equations.maps import Heads, mapped
 from gated.inspect.pages import policy
@@ -53,8 +54,28 @@ RUN = """
     s = Object.fromEntries(cell.states.map(({ name }) => [name, v[name]]));
     return { x, before, v };
   });
+  const d = [];
+  let later = {};
+  const total = {};
+  for (let t = run.length - 1; t >= 0; t--) {
+    const arriving = arrays(factors[t]);
+    for (const key in later) later[key].forEach((n, u) => (arriving[key][u] += n));
+    const g = cell.back(p, run[t].x, run[t].before, run[t].v, arriving);
+    for (const key in g.parameters) {
+      total[key] ??= new Float64Array(g.parameters[key].length);
+      g.parameters[key].forEach((n, u) => (total[key][u] += n));
+    }
+    later = g.states;
+    d.unshift(g);
+  }
   const plain = (of) => Object.fromEntries(Object.entries(of).map(([k, v]) => [k, [...v]]));
-  return { values: run.map(({ v }) => plain(v)) };
+  return {
+    values: run.map(({ v }) => plain(v)),
+    equations: d.map((g) => plain(g.equations)),
+    inputs: d.map((g) => plain(g.inputs)),
+    states: plain(later),
+    parameters: plain(total),
+  };
 }
 """
 
@@ -84,20 +105,57 @@ def inputs_of(cell):
     return found
 
 
-def case(name):
-    """What the page is given."""
-    cell = CELLS[name]
+def factors_of(cell):
+    """What the loss multiplies each state with, (T, n)."""
     sizes = {"D": D, "H": H, "P": P}
     generator = torch.Generator().manual_seed(2)
-    factors = {
+    return {
         s.name: torch.randn(T, sizes.get(s.size, s.size), generator=generator, dtype=torch.float64)
         for s in cell.states
     }
+
+
+def truth(cell):
+    """What autograd says: the gradients of equations and inputs by step, of all else in sum."""
+    graph = cell.graph
+    leaves = {node.label: node for node in graph.nodes() if node.op == "parameter"}
+    parameters = {k: v.detach().requires_grad_() for k, v in by_symbol(layer_of(cell)).items()}
+    factors, inputs = factors_of(cell), inputs_of(cell)
+    steps = [{k: v[t].clone().requires_grad_() for k, v in inputs.items()} for t in range(T)]
+    first = {s.name: torch.full_like(factors[s.name][0], s.initial) for s in cell.states}
+    first = {name: value.requires_grad_() for name, value in first.items()}
+    states, loss, named = first, torch.zeros((), dtype=torch.float64), []
+    for t, one in enumerate(steps):
+        known = {leaves[key]: value for key, value in parameters.items()}
+        known |= {graph.inputs[name]: value for name, value in one.items()}
+        known |= {graph.previous[name]: value for name, value in states.items()}
+        values = evaluate(graph.equations.values(), known)
+        named.append({name: values[node] for name, node in graph.equations.items()})
+        for value in named[-1].values():
+            value.retain_grad()
+        states = {name: named[-1][name] for name in states}
+        loss = loss + sum((factors[name][t] * value).sum() for name, value in states.items())
+    loss.backward()
+
+    def gradients(of):
+        return {k: torch.zeros_like(v) if v.grad is None else v.grad for k, v in of.items()}
+
+    return {
+        "equations": [gradients(one) for one in named],
+        "inputs": [gradients(one) for one in steps],
+        "states": gradients(first),
+        "parameters": gradients(parameters),
+    }
+
+
+def case(name):
+    """What the page is given."""
+    cell = CELLS[name]
     return {
         "name": name,
         "parameters": {k: v.flatten().tolist() for k, v in by_symbol(layer_of(cell)).items()},
         "inputs": rows(inputs_of(cell)),
-        "factors": rows(factors),
+        "factors": rows(factors_of(cell)),
     }
 
 
@@ -166,3 +224,17 @@ def test_every_gate_and_state_is_that_of_the_reference_engine(found):
     assert list(result["values"][0]) == list(trace)
     for equation, values in trace.items():
         close([v[equation] for v in result["values"]], values[:, 0])
+
+
+@pytest.mark.parametrize("part", ["equations", "inputs", "states", "parameters"])
+def test_every_gradient_is_autograds(found, part):
+    name, result = found
+    expected = truth(CELLS[name])[part]
+    if isinstance(expected, dict):
+        expected, got = [expected], [result[part]]
+    else:
+        got = result[part]
+    for one, other in zip(got, expected, strict=True):
+        assert list(one) == list(other)
+        for key, value in other.items():
+            close(one[key], value)

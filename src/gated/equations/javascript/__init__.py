@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from gated.equations.cell import Cell
 from gated.equations.javascript.names import literal, quoted, runtime
-from gated.equations.javascript.steps import step
+from gated.equations.javascript.steps import back, step
 from gated.errors import CellError
 
 __all__ = ["program"]
@@ -73,7 +73,7 @@ def _entry(name: str, cell: Cell) -> str:
             {"key": quoted(p.key), "shape": quoted(p.shape)} for p in graph.parameters
         ),
     }
-    lines = [*(f"{key}: {value}," for key, value in facts.items()), *step(graph)]
+    lines = [*(f"{key}: {value}," for key, value in facts.items()), *step(graph), *back(graph)]
     return "\n".join([f"{quoted(name)}: {{", *(f"  {line}" for line in lines), "},"])
 
 

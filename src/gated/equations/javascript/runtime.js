@@ -11,6 +11,12 @@ function take(from, key, length) {
   return values;
 }
 
+// A gradient that arrives, as an array of its own; none counts as 0.
+function given(gradients, key, length) {
+  const values = gradients[key];
+  return values ? Float64Array.from(take(gradients, key, length)) : new Float64Array(length);
+}
+
 function sigmoid(v) {
   return 1 / (1 + Math.exp(-v));
 }

@@ -25,25 +25,27 @@ class Writer:
         graph: the cell's graph.
         lines: what is written so far.
         arrays: the variable that holds a node's values, for those that stand in one.
+        wishes: names for nodes that the cell gives none.
     """
 
     def __init__(self, graph: Graph, *arguments: str):
         self.graph = graph
         self.lines: list[str] = []
         self.arrays: dict[Node, str] = {}
+        self.wishes: dict[Node, str] = {}
         self.names = Names(*arguments)
         self._lengths: dict[str, str] = {}
         self._shared: set[Node] = set()
 
     # -- what the function is given
 
-    def take(self, node: Node, source: str, wish: str) -> None:
+    def take(self, node: Node, source: str, key: str, wish: str = "") -> None:
         """Take an array from an argument; the letters of its shape that are not known follow."""
-        shape = sizes(node.shape)
+        shape = size_of(node)
         unknown = {letter(size) for size in shape if letter(size) not in self._lengths} - {""}
-        name = self.names.of(node, wish)
+        name = self.names.of(node, wish or key)
         length = "" if unknown else f", {self.product(shape)}"
-        self.lines.append(f"const {name} = take({source}, {quoted(node.label)}{length});")
+        self.lines.append(f"const {name} = take({source}, {quoted(key)}{length});")
         self.arrays[node] = name
         if unknown:
             self._find(unknown, shape, name)
@@ -66,12 +68,12 @@ class Writer:
         for node in self.graph.inputs.values():
             self.take(node, "inputs", node.label)
         for node in self.graph.previous.values():
-            self.take(node, "states", f"last_{node.label}")
+            self.take(node, "states", node.label, f"last_{node.label}")
         found = {node.label: node for node in nodes if node.op == "parameter"}
         for parameter in self.graph.parameters:
             if parameter.key in found:
                 wish = parameter.key.replace(".", "_")
-                self.take(found[parameter.key], "parameters", wish)
+                self.take(found[parameter.key], "parameters", parameter.key, wish)
 
     # -- sizes
 
@@ -98,20 +100,25 @@ class Writer:
 
     # -- equations
 
-    def plan(self, nodes: Iterable[Node]) -> None:
-        """Give an array of its own to what several of `nodes` need."""
-        uses: dict[Node, int] = {}
-        for node in nodes:
+    def plan(self, roots: Iterable[Node]) -> None:
+        """Give an array of its own to each of `roots`, and to what several equations need."""
+        shared, seen = set(roots), set(self.arrays)
+        waiting, read = list(shared), set[Node]()
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            waiting += node.args
             for arg in node.args:
-                uses[arg] = uses.get(arg, 0) + 1
-        self._shared = {node for node, count in uses.items() if count > 1 and node.op in OPS}
-        self._shared -= {node for node in uses if node.op == "ones" or _counts(node)}
+                (shared if arg in read else read).add(arg)
+        self._shared = {n for n in shared if n.op in OPS and n.op != "ones" and not _counts(n)}
 
-    def array(self, node: Node, wish: str = "") -> str:
+    def array(self, node: Node) -> str:
         """The variable that holds a node's values, written if it is not there yet."""
         if node not in self.arrays:
             self._operands(node)
-            wish = wish or node.name or self._wish(node)
+            wish = node.name or self.wishes.get(node) or self._wish(node)
             value = self._call(node) if node.op in _WHOLE else None
             name = self.names.of(node, wish)
             if value is not None:
