@@ -56,17 +56,20 @@ function outer(a, b) {
 }
 
 // A block-diagonal matrix holds its blocks one after the other; a dense one is a single block.
-// Four sums at a time: an addition need not wait for the one before.
+// `| 0` keeps an index a whole number for the compiler; four sums need not wait for one another.
 function blocks(matrix, v, heads) {
-  const columns = v.length / heads;
-  const result = new Float64Array(matrix.length / columns);
-  const rows = result.length / heads;
+  const columns = (v.length / heads) | 0;
+  const rows = (matrix.length / v.length) | 0;
+  const result = new Float64Array(heads * rows);
   for (let r = 0, at = 0; r < result.length; r++) {
-    const start = Math.floor(r / rows) * columns;
+    const start = ((r / rows) | 0) * columns;
     const end = start + columns;
-    let [s0, s1, s2, s3] = [0, 0, 0, 0];
+    let s0 = 0;
+    let s1 = 0;
+    let s2 = 0;
+    let s3 = 0;
     let k = start;
-    for (; k + 3 < end; k += 4, at += 4) {
+    for (; k < end - 3; k += 4, at += 4) {
       s0 += matrix[at] * v[k];
       s1 += matrix[at + 1] * v[k + 1];
       s2 += matrix[at + 2] * v[k + 2];
@@ -80,24 +83,27 @@ function blocks(matrix, v, heads) {
 
 // The transposed blocks, read along their rows all the same.
 function blocksT(matrix, v, heads) {
-  const rows = v.length / heads;
-  const result = new Float64Array(matrix.length / rows);
-  const columns = result.length / heads;
+  const rows = (v.length / heads) | 0;
+  const columns = (matrix.length / v.length) | 0;
+  const result = new Float64Array(heads * columns);
   for (let r = 0, at = 0; r < v.length; r++) {
-    const start = Math.floor(r / rows) * columns;
+    const start = ((r / rows) | 0) * columns;
+    const end = start + columns;
     const factor = v[r];
-    for (let k = start; k < start + columns; k++, at++) result[k] += matrix[at] * factor;
+    for (let k = start; k < end; k++, at++) result[k] += matrix[at] * factor;
   }
   return result;
 }
 
 function blocksOuter(like, a, b, heads) {
-  const rows = a.length / heads;
-  const columns = b.length / heads;
+  const rows = (a.length / heads) | 0;
+  const columns = (b.length / heads) | 0;
   const result = new Float64Array(a.length * columns);
   for (let r = 0, at = 0; r < a.length; r++) {
-    const start = Math.floor(r / rows) * columns;
-    for (let k = start; k < start + columns; k++, at++) result[at] = a[r] * b[k];
+    const start = ((r / rows) | 0) * columns;
+    const end = start + columns;
+    const factor = a[r];
+    for (let k = start; k < end; k++, at++) result[at] = factor * b[k];
   }
   return result;
 }
