@@ -8,6 +8,9 @@ is first asked for, in the way of `gated` itself.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gated.inspect.measures.arrays import in_reading_order, valid_steps
 from gated.inspect.measures.forgetting import forget_factor
 from gated.inspect.measures.memory import (
@@ -19,16 +22,41 @@ from gated.inspect.measures.memory import (
 )
 from gated.inspect.measures.saturation import Saturation, saturation, saturations
 
+if TYPE_CHECKING:
+    from gated.inspect.measures.jacobian import (
+        jacobian_norms,
+        lyapunov_exponents,
+        state_jacobian,
+    )
+
+# where each of those stands; none may have the name of a file, which stands here once it is loaded
+_LAZY = {
+    "jacobian_norms": "jacobian",
+    "lyapunov_exponents": "jacobian",
+    "state_jacobian": "jacobian",
+}
+
 __all__ = [
     "Saturation",
     "forget_factor",
     "half_life",
     "horizon",
     "in_reading_order",
+    "jacobian_norms",
+    "lyapunov_exponents",
     "memory_length",
     "retention",
     "retention_curve",
     "saturation",
     "saturations",
+    "state_jacobian",
     "valid_steps",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gated.inspect.measures' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
