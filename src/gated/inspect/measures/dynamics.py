@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -95,8 +96,9 @@ class Dynamics:
                 f"{self.layer.cell.name}: there is no state {', '.join(map(repr, unknown))}; "
                 f"it has {', '.join(known)}"
             )
-        spans = dict(zip(known, torch.arange(self.width).split(self.sizes), strict=True))
-        return [int(place) for name in wanted for place in spans[name]]
+        ends = [*accumulate(self.sizes)]
+        spans = {n: range(e - k, e) for n, e, k in zip(known, ends, self.sizes, strict=True)}
+        return [place for name in wanted for place in spans[name]]
 
     def check_end(self, end: int) -> int:
         """The step counted from 0."""
