@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated import engines
 from gated.cells import cell as find_cell
-from gated.engines import Choice, Form, Job
+from gated.engines import Choice, Form, Job, Result
 from gated.engines.pytorch import operator
 from gated.equations import Cell
 from gated.equations.graph import length
@@ -259,7 +259,7 @@ class Recurrent(nn.Module):
     ) -> Any:
         """A call on a whole sequence, or on a chunk of it, whose `draws` are those of the whole."""
         job, arranged, initial = self._job(x, hx, lengths, resets, trace, inputs, draws)
-        output, final, traced = stack.run(job, self.engine, self.merge, self.residual)
+        output, final, traced = self._run(job)
         shown, states = arranged.leave_output(output), arranged.leave_states(final, initial)
         if not trace:
             return shown, states
@@ -302,6 +302,10 @@ class Recurrent(nn.Module):
             self.training, trace, own, ragged is not None and ragged.padded,
         )  # fmt: skip
         return job, arranged, initial
+
+    def _run(self, job: Job) -> Result:
+        """Run the job."""
+        return stack.run(job, self.engine, self.merge, self.residual)
 
     def _draws(self) -> Draws:
         """What a call draws for regularisers."""

@@ -31,12 +31,26 @@ def run(job: Job, engine: str, merge: str, residual: bool) -> Result:
     """
     if merge == "concat" and not residual:
         return engines.run(job, engine)
+    return one_by_one(job, engine, merge, residual)
+
+
+def one_by_one(
+    job: Job,
+    engine: str,
+    merge: str,
+    residual: bool,
+    seen: Callable[[Job, Result], None] | None = None,
+) -> Result:
+    """As `run`, each layer in a call of its own, which `seen` is shown with its job."""
     first = next(iter(job.inputs))
     value, finals = job.sequence, []
     traces: list[Sequence[Values]] = []
     for index in range(job.num_layers):
         read = dropout(value, job.dropout, job.training) if index else value
-        result = engines.run(_layer(job, index, {**job.inputs, first: read}), engine)
+        layer = _layer(job, index, {**job.inputs, first: read})
+        result = engines.run(layer, engine)
+        if seen:
+            seen(layer, result)
         both = result.output.unflatten(-1, (job.num_directions, -1))  # type: ignore[no-untyped-call]
         output = MERGES[merge](both)
         value = output + value if residual and index else output

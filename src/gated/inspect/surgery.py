@@ -1,0 +1,149 @@
+"""Layers of a model that run another cell for a while, with the very same parameters.
+
+Nothing in the model is replaced: what a layer asks of its engine is changed on the way there, and
+changed back at the end, whatever happened. So it does not matter where in a model a layer stands,
+how often it is used, or who else holds it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gated.engines import Form, Job
+from gated.equations import Cell
+from gated.equations.close import did_you_mean
+from gated.equations.graph import Size, length
+from gated.errors import OptionError
+from gated.layers import Recurrent
+from gated.layers.arrangement import Arrangement
+
+__all__ = [
+    "Change", "changed", "eager", "find_layer", "layers_of", "overridden", "rows_first", "units",
+    "with_cell",
+]  # fmt: skip
+
+# what is to become of a job, given how its tensors are laid out
+Change = Callable[[Job, Arrangement], Job]
+
+
+def layers_of(model: nn.Module) -> dict[str, Recurrent]:
+    """The recurrent layers of a model by their paths; "layer" if it is one itself.
+
+    Raises:
+        OptionError: there is none.
+
+    Example:
+        >>> import gated, torch
+        >>> model = torch.nn.Sequential(gated.LSTM(2, 3))
+        >>> list(layers_of(model)), list(layers_of(model[0]))
+        (['0'], ['layer'])
+    """
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"model is {type(model).__name__}, expected a torch.nn.Module")
+    found = {
+        name or "layer": module
+        for name, module in model.named_modules()
+        if isinstance(module, Recurrent)
+    }
+    if not found:
+        raise OptionError(
+            f"{type(model).__name__} has no layer of gated to look into: build it with gated.LSTM "
+            f"or gated.Recurrent; the state dicts of torch.nn's layers load into them as they are"
+        )
+    return found
+
+
+def find_layer(model: nn.Module, name: str) -> Recurrent:
+    """One layer of a model by its path.
+
+    Raises:
+        OptionError: it is not there.
+    """
+    known = layers_of(model)
+    if name not in known:
+        raise OptionError(
+            f"the model has no recurrent layer {name!r}: {did_you_mean(name, known)}it has "
+            f"{', '.join(map(repr, known))}"
+        )
+    return known[name]
+
+
+@contextmanager
+def changed(layer: Recurrent, change: Change) -> Iterator[None]:
+    """Within the block, the layer runs `change(job, arrangement)` in the place of each job."""
+    ask = layer._job
+
+    def job(*args: Any, **options: Any) -> tuple[Job, Arrangement, tuple[Tensor, ...]]:
+        asked, arranged, initial = ask(*args, **options)
+        return change(asked, arranged), arranged, initial
+
+    # PyTorch's operators run none but their own cells
+    engine = "auto" if layer.engine == "torch" else layer.engine
+    with overridden(layer, _job=job, _quick=_Long(), engine=engine):
+        yield
+
+
+@contextmanager
+def overridden(layer: Recurrent, **attributes: Any) -> Iterator[None]:
+    """Attributes of a layer, in the instance alone, and as before at the end."""
+    own = vars(layer)
+    before = {name: own[name] for name in attributes if name in own}
+    own.update(attributes)
+    try:
+        yield
+    finally:
+        for name in attributes:
+            own.pop(name, None)
+        own.update(before)
+
+
+class _Long:
+    """In the place of the short way for single steps, which asks for no job."""
+
+    def step(self, *_: Any) -> None:
+        """Take the long way."""
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Compiled models run as they are written: their programs know nothing of a change."""
+    if "torch._dynamo" not in sys.modules:  # loading it takes seconds, and nothing is compiled yet
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def with_cell(
+    job: Job, change: Callable[[Cell], Cell], inputs: Callable[[int], Mapping[str, Tensor]]
+) -> Job:
+    """The job with another cell, whose further inputs each layer and direction has for itself.
+
+    Args:
+        job: the job.
+        change: gives the cell, of the same parameters.
+        inputs: gives the further inputs of a layer and direction, counted in the order of weights.
+    """
+    form = Form.of(change(job.form.cell), job.form.layout, job.form.sizes)
+    places = range(job.num_layers * job.num_directions)
+    own = [{**(job.own[place] if job.own else {}), **inputs(place)} for place in places]
+    return job._replace(form=form, own=own)
+
+
+def units(layer: Recurrent, place: int, size: Size) -> int:
+    """The number that a size stands for in one layer and direction of a stack."""
+    return length(size, layer._places[place])
+
+
+def rows_first(arranged: Arrangement, value: Tensor) -> Tensor:
+    """What an engine has over time as (B, T, n, *extent), B = 1 if unbatched, 0 in padding."""
+    if arranged.ragged is not None:
+        value = arranged.ragged.unpack(value)
+    value = value.transpose(0, 1)
+    return value.movedim(-1, 2) if arranged.extent else value
