@@ -9,12 +9,12 @@ from gated.equations.graph import Graph
 from gated.equations.ops import CALL, OPS
 from gated.equations.symbols import Node, Symbol
 
-_GREEK = {
+GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu",
     "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma",
     "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega",
 }  # fmt: skip
-_ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar"}
+ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar"}
 
 
 def latex(graph: Graph) -> str:
@@ -114,8 +114,8 @@ def _latex_now(name: str) -> str:
 
 def _subscript(name: str, index: str) -> str:
     base, _, rest = name.partition("_")
-    if rest in _ACCENTS:
-        return f"{_ACCENTS[rest]}{{{_letters(base)}}}_{{{index}}}"
+    if rest in ACCENTS:
+        return f"{ACCENTS[rest]}{{{_letters(base)}}}_{{{index}}}"
     return (
         f"{_letters(base)}_{{{_letters(rest)},{index}}}"
         if rest
@@ -124,7 +124,7 @@ def _subscript(name: str, index: str) -> str:
 
 
 def _letters(word: str) -> str:
-    if word in _GREEK:
+    if word in GREEK:
         return f"\\{word}"
     plain = word.replace("_", r"\_")
     return plain if len(word) == 1 else rf"\mathrm{{{plain}}}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gated.equations.cell import Cell
+from gated.equations.javascript.lines import lines
 from gated.equations.javascript.names import literal, quoted, runtime
 from gated.equations.javascript.steps import back, step
 from gated.errors import CellError
@@ -32,7 +33,7 @@ def program(cells: Iterable[Cell] | Mapping[str, Cell]) -> str:
         True
     """
     entries = [_entry(name, cell) for name, cell in _named(cells).items()]
-    lines = [
+    text = [
         "(() => {",
         '"use strict";',
         runtime(),
@@ -41,7 +42,7 @@ def program(cells: Iterable[Cell] | Mapping[str, Cell]) -> str:
         "});",
         "})();",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(text) + "\n"
 
 
 def _named(cells: Iterable[Cell] | Mapping[str, Cell]) -> dict[str, Cell]:
@@ -73,8 +74,9 @@ def _entry(name: str, cell: Cell) -> str:
             {"key": quoted(p.key), "shape": quoted(p.shape)} for p in graph.parameters
         ),
     }
-    lines = [*(f"{key}: {value}," for key, value in facts.items()), *step(graph), *back(graph)]
-    return "\n".join([f"{quoted(name)}: {{", *(f"  {line}" for line in lines), "},"])
+    body = [f"{key}: {value}," for key, value in facts.items()]
+    body += [*step(graph), *back(graph), *lines(graph)]
+    return "\n".join([f"{quoted(name)}: {{", *(f"  {line}" for line in body), "},"])
 
 
 def _table(rows: Iterable[dict[str, str]]) -> str:

@@ -107,3 +107,58 @@ function blocksOuter(like, a, b, heads) {
   }
   return result;
 }
+
+// Numbers as MathML, with so many digits that count; a number that needs fewer is exact.
+function inDigits(digits) {
+  function number(v) {
+    return `<mrow>${v < 0 ? "<mo>−</mo>" : ""}${size(Math.abs(v))}</mrow>`;
+  }
+  function size(v) {
+    if (Number.isNaN(v)) return "<mi>NaN</mi>";
+    if (v === Infinity) return "<mi>∞</mi>";
+    const rounded = v.toExponential(digits - 1);
+    const [mantissa, power] = rounded.split("e").map(Number);
+    const exact = Number(rounded) === v;
+    if (v === 0 || (power > -4 && power < 5)) {
+      return `<mn>${exact ? v : v.toFixed(Math.max(0, digits - 1 - power))}</mn>`;
+    }
+    const raised = `<msup><mn>10</mn>${number(power)}</msup>`;
+    if (exact && mantissa === 1) return raised;
+    return `<mn>${exact ? mantissa : mantissa.toFixed(digits - 1)}</mn><mo>×</mo>${raised}`;
+  }
+  const factor = (v) => (v < 0 ? `<mo>(</mo>${number(v)}<mo>)</mo>` : number(v));
+  const plus = (v) => `<mo>${v < 0 ? "−" : "+"}</mo>${number(Math.abs(v))}`;
+  const minus = (v) => `<mo>−</mo>${factor(v)}`;
+  const math = (text) => `<math><mrow>${text}</mrow></math>`;
+  const equal = "<mo>=</mo>";
+
+  // The row of a matrix times a vector; of a long one, the first terms and the last.
+  function product(symbols, matrix, v, values, u) {
+    const columns = matrix.length / values.length;
+    const rows = (values.length * columns) / v.length;
+    const start = Math.floor(u / rows) * columns;
+    const terms = Array.from(
+      { length: columns },
+      (_, k) => `${factor(matrix[u * columns + k])}<mo>·</mo>${factor(v[start + k])}`
+    );
+    if (columns > 5) terms.splice(3, columns - 4, "<mi>⋯</mi>");
+    const numbers = math(terms.join("<mo>+</mo>") + equal + number(values[u]));
+    return { symbols: math(symbols), numbers, value: values[u] };
+  }
+
+  // An equation of one unit; of two stages that read the same, one is left out.
+  function line(equation, name, symbols, values, unit, stages, products) {
+    const u = values.length === 1 ? 0 : unit;
+    if (!(u in values)) return [];
+    const shown = stages(u).filter((stage, k, all) => stage !== all[k - 1]);
+    return {
+      name: equation,
+      unit: u,
+      symbols: math(name + equal + symbols),
+      numbers: math([name, ...shown].join(equal)),
+      value: values[u],
+      products: products.map((one) => product(...one, u)),
+    };
+  }
+  return { number, plus, minus, factor, line };
+}

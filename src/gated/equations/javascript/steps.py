@@ -11,20 +11,26 @@ from gated.equations.javascript.writer import Writer, size_of
 from gated.equations.render import text
 from gated.equations.symbols import Node
 
-__all__ = ["back", "function", "step"]
+__all__ = ["back", "forward", "function", "step"]
 
 
 def step(graph: Graph) -> list[str]:
     """`step(parameters, inputs, states)`: every gate and new state, by name."""
+    writer = forward(graph, "parameters", "inputs", "states")
+    result = {name: writer.array(node) for name, node in _named(graph).items()}
+    return function("step(parameters, inputs, states)", [*writer.lines, f"return {table(result)};"])
+
+
+def forward(graph: Graph, *arguments: str) -> Writer:
+    """A function's body in which every gate and new state is computed."""
     nodes = graph.nodes()
-    writer = Writer(graph, "parameters", "inputs", "states")
+    writer = Writer(graph, *arguments)
     writer.leaves(nodes)
     writer.plan([*graph.equations.values(), *graph.updates.values()])
     for node, line in zip(graph.equations.values(), text(graph).split("\n"), strict=True):
         writer.lines.append(f"// {' '.join(line.split())}")
         writer.array(node)
-    result = {name: writer.array(node) for name, node in _named(graph).items()}
-    return function("step(parameters, inputs, states)", [*writer.lines, f"return {table(result)};"])
+    return writer
 
 
 def back(graph: Graph) -> list[str]:

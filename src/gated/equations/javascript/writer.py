@@ -12,10 +12,10 @@ from gated.equations.ops import CALL, NOT_FOR_PAGES, OPS, PRODUCT
 from gated.equations.symbols import Node
 from gated.errors import CellError
 
-__all__ = ["Writer", "size_of"]
+__all__ = ["WHOLE", "Writer", "size_of"]
 
 # what needs all units of its operands at once
-_WHOLE = {name for name, op in OPS.items() if op.shape != "elementwise"} | {"normalize"}
+WHOLE = {name for name, op in OPS.items() if op.shape != "elementwise"} | {"normalize"}
 
 
 class Writer:
@@ -119,7 +119,7 @@ class Writer:
         if node not in self.arrays:
             self._operands(node)
             wish = node.name or self.wishes.get(node) or self._wish(node)
-            value = self._call(node) if node.op in _WHOLE else None
+            value = self._call(node) if node.op in WHOLE else None
             name = self.names.of(node, wish)
             if value is not None:
                 self.lines.append(f"const {name} = {value};")
@@ -131,7 +131,7 @@ class Writer:
     def _operands(self, node: Node) -> None:
         """Write the arrays that an equation reads."""
         for arg in node.args:
-            if node.op in _WHOLE or self._stands(arg):
+            if node.op in WHOLE or self._stands(arg):
                 if not _counts(node):
                     self.array(arg)
             else:
@@ -141,7 +141,7 @@ class Writer:
         """Whether a node stands in an array of its own rather than in its reader's equation."""
         if node.op == "constant" or _counts(node):
             return False
-        return bool(node in self.arrays or node.name or node.op in _WHOLE or node in self._shared)
+        return bool(node in self.arrays or node.name or node.op in WHOLE or node in self._shared)
 
     def _call(self, node: Node) -> str:
         op = OPS[node.op]
@@ -157,19 +157,15 @@ class Writer:
         """An equation that holds unit by unit."""
         shape = size_of(node)
         if shape == (1,):
-            self.lines.append(f"const {name} = Float64Array.of({self.top(node, '0')});")
+            self.lines.append(f"const {name} = Float64Array.of({self._operation(node, '0')[0]});")
             return
         self.lines += [
             f"const {name} = new Float64Array({self.product(shape)});",
-            f"for (let u = 0; u < {name}.length; u++) {name}[u] = {self.top(node, 'u')};",
+            f"for (let u = 0; u < {name}.length; u++) {name}[u] = {self._operation(node, 'u')[0]};",
         ]
 
-    def top(self, node: Node, unit: str) -> str:
-        """A node's equation at one unit."""
-        return self._operation(node, unit)[0]
-
-    def _at(self, node: Node, unit: str, least: int) -> str:
-        """An operand at one unit, in parentheses if it binds less than `least`."""
+    def at(self, node: Node, unit: str, least: int = 0) -> str:
+        """A value at one unit, in parentheses if it binds less than `least`."""
         if node.op == "constant":
             written, binds = literal(node.value), CALL if node.value >= 0 else PRODUCT
         elif _counts(node):
@@ -183,9 +179,9 @@ class Writer:
     def _operation(self, node: Node, unit: str) -> tuple[str, int]:
         op = OPS[node.op]
         inside = 0 if op.binds == CALL else op.binds
-        args = [self._at(arg, unit, inside and inside + (i > 0)) for i, arg in enumerate(node.args)]
+        args = [self.at(arg, unit, inside and inside + (i > 0)) for i, arg in enumerate(node.args)]
         if node.op == "neg":
-            args = [self._at(node.args[0], unit, CALL)]
+            args = [self.at(node.args[0], unit, CALL)]
         return op.javascript.format(*args), op.binds
 
     def _wish(self, node: Node) -> str:
