@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gated.inspect.measures.arrays import in_reading_order, valid_steps
+from gated.inspect.measures.association import Association, association
+from gated.inspect.measures.correlation import Correlation, correlation, correlations
 from gated.inspect.measures.forgetting import forget_factor
 from gated.inspect.measures.memory import (
     half_life,
@@ -37,7 +39,12 @@ _LAZY = {
 }
 
 __all__ = [
+    "Association",
+    "Correlation",
     "Saturation",
+    "association",
+    "correlation",
+    "correlations",
     "forget_factor",
     "half_life",
     "horizon",

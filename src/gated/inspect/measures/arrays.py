@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gated.errors import ShapeError
 
-__all__ = ["in_reading_order", "in_unit_interval", "real_steps", "rows", "valid_steps"]
+__all__ = ["in_reading_order", "in_unit_interval", "real_steps", "rows", "timed", "valid_steps"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,17 +47,29 @@ def real_steps(values: ArrayLike, valid: ArrayLike | None, what: str = "the valu
     return steps
 
 
+def timed(
+    values: ArrayLike, valid: ArrayLike | None, what: str = "the values"
+) -> tuple[Floats, Mask]:
+    """Values (B, T, H) and mask (B, T), from values (T, H) or (..., T, H).
+
+    Raises:
+        ShapeError: no time axis, or a mask that does not fit.
+    """
+    array, mask = _masked(values, valid, what)
+    steps, units = array.shape[-2:]
+    rows = mask.size // steps if steps else 0
+    return array.reshape(rows, steps, units), mask.reshape(rows, steps)
+
+
 def rows(
     values: ArrayLike, valid: ArrayLike | None, what: str = "the values"
 ) -> tuple[Floats, Mask]:
-    """Values (B, T, H) and mask (B, T), from values (T, H) or (..., T, H), for what follows time.
+    """As `timed`, for what follows memory from step to step.
 
     Raises:
         ShapeError: as `real_steps`, or a row whose real steps do not stand at its beginning.
     """
-    array, mask = _masked(values, valid, what)
-    steps, units = array.shape[-2:]
-    array, mask = array.reshape(-1, steps, units), mask.reshape(-1, steps)
+    array, mask = timed(values, valid, what)
     late = np.argwhere(mask[:, 1:] & ~mask[:, :-1])
     if len(late):
         row, step = late[0]
