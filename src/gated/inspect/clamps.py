@@ -221,6 +221,6 @@ def _mean(recording: Mapping[str, Any], path: str, where: tuple[int, int], state
         values = call.values(*where)
         if state not in values:
             raise OptionError(f"the recording has no {state} of {path!r}: name it in only=, too")
-        parts.append(values[state].double().sum((0, 1)))  # 0 beyond a row's length
+        parts.append(values[state].detach().double().sum((0, 1)))  # 0 beyond a row's length
         steps += int(call.lengths.sum())
     return torch.stack(parts).sum(0) / max(steps, 1)
