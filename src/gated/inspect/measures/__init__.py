@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gated.inspect.measures.arrays import in_reading_order, valid_steps
 from gated.inspect.measures.association import Association, association
+from gated.inspect.measures.comparison import (
+    Difference,
+    Matching,
+    differences,
+    linear_cka,
+    match_units,
+)
 from gated.inspect.measures.correlation import Correlation, correlation, correlations
 from gated.inspect.measures.forgetting import forget_factor
 from gated.inspect.measures.memory import (
@@ -41,16 +48,21 @@ _LAZY = {
 __all__ = [
     "Association",
     "Correlation",
+    "Difference",
+    "Matching",
     "Saturation",
     "association",
     "correlation",
     "correlations",
+    "differences",
     "forget_factor",
     "half_life",
     "horizon",
     "in_reading_order",
     "jacobian_norms",
+    "linear_cka",
     "lyapunov_exponents",
+    "match_units",
     "memory_length",
     "retention",
     "retention_curve",
