@@ -92,6 +92,9 @@ class Formula:
             over, under = (self.operand(arg, opens=True) for arg in node.args)
             bar = mark("</mrow><mrow>")
             return [*mark("<mfrac><mrow>"), *over, *bar, *under, *mark("</mrow></mfrac>")]
+        if node.op == "sqrt":
+            inside = self.operand(node.args[0], opens=True)
+            return [*mark("<msqrt><mrow>"), *inside, *mark("</mrow></msqrt>")]
         if node.op in PRODUCTS:
             matrix, vector = node.args
             return [*self.operand(matrix, least=MATRIX), *self.operand(vector, "", MATRIX + 1)]

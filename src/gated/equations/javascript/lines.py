@@ -24,8 +24,9 @@ def lines(graph: Graph) -> list[str]:
     of its numbers, and for each matrix product in it {symbols, numbers, value}. The unit is 0 where
     an equation has but one; an equation that has fewer units than that is left out.
     """
-    writer = forward(graph, "parameters", "inputs", "states", "unit", "digits")
-    body = [*writer.lines, "const { number, plus, minus, factor, line } = inDigits(digits);"]
+    tools = ("number", "plus", "minus", "factor", "line")
+    writer = forward(graph, "parameters", "inputs", "states", "unit", "digits", *tools)
+    body = [*writer.lines, f"const {{ {', '.join(tools)} }} = inDigits(digits);"]
     body.append("return [")
     for name, node in graph.equations.items():
         body += [f"  {one}" for one in _line(writer, name, node)]

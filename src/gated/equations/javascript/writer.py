@@ -41,26 +41,34 @@ class Writer:
 
     def take(self, node: Node, source: str, key: str, wish: str = "") -> None:
         """Take an array from an argument; the letters of its shape that are not known follow."""
-        shape = size_of(node)
-        unknown = {letter(size) for size in shape if letter(size) not in self._lengths} - {""}
+        unknown = self._unknown(node)
         name = self.names.of(node, wish or key)
-        length = "" if unknown else f", {self.product(shape)}"
+        length = "" if unknown else f", {self.product(size_of(node))}"
         self.lines.append(f"const {name} = take({source}, {quoted(key)}{length});")
         self.arrays[node] = name
         if unknown:
-            self._find(unknown, shape, name)
+            self._find(unknown, size_of(node), name)
 
-    def _find(self, unknown: set[str], shape: tuple[Size, ...], name: str) -> None:
+    def _unknown(self, node: Node) -> list[Size]:
+        """The sizes of a node whose letter has no length yet."""
+        return [size for size in size_of(node) if letter(size) not in (*self._lengths, "")]
+
+    def _tells(self, node: Node) -> int:
+        """0 if all sizes of a node are known, 1 if it tells the one that is not, 2 if it cannot."""
+        unknown = self._unknown(node)
+        return 2 if unknown[1:] or unknown != [letter(size) for size in unknown] else len(unknown)
+
+    def _find(self, unknown: list[Size], shape: tuple[Size, ...], name: str) -> None:
         """The length of a letter, from that of an array."""
-        known = [size for size in shape if letter(size) not in unknown]
-        (new, *others) = (size for size in shape if letter(size) in unknown)
-        if others or new not in unknown:
+        new = str(unknown[0])
+        if unknown != [letter(new)]:
             raise CellError(
-                f"cell {self.graph.cell}: no vector has {' or '.join(sorted(unknown))} units, so "
-                f"that a page cannot tell how many there are; name an input or a state of this size"
+                f"cell {self.graph.cell}: a page cannot tell how many units {letter(new)} are; "
+                f"make it the size of an input or of a state"
             )
+        known = [size for size in shape if size != new]
         divisor = f" / ({self.product(known)})" if known else ""
-        self._lengths[str(new)] = length = self.names.of(("length", new), str(new))
+        self._lengths[new] = length = self.names.of(("length", new), new)
         self.lines.append(f"const {length} = {name}.length{divisor};")
 
     def leaves(self, nodes: Iterable[Node]) -> None:
@@ -69,11 +77,11 @@ class Writer:
             self.take(node, "inputs", node.label)
         for node in self.graph.previous.values():
             self.take(node, "states", node.label, f"last_{node.label}")
-        found = {node.label: node for node in nodes if node.op == "parameter"}
-        for parameter in self.graph.parameters:
-            if parameter.key in found:
-                wish = parameter.key.replace(".", "_")
-                self.take(found[parameter.key], "parameters", parameter.key, wish)
+        wanted = {node.label: node for node in nodes if node.op == "parameter"}
+        waiting = {p.key: wanted[p.key] for p in self.graph.parameters if p.key in wanted}
+        while waiting:  # a length that no input and no state has is that of a parameter
+            key = min(waiting, key=lambda key: self._tells(waiting[key]))
+            self.take(waiting.pop(key), "parameters", key, key.replace(".", "_"))
 
     # -- sizes
 
