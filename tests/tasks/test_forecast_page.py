@@ -48,7 +48,14 @@ def test_the_half_life_is_that_of_the_gate_that_keeps(cell, gate):
     if gate is None:
         assert memory is None
     else:
-        np.testing.assert_allclose(memory, half_life(found.trace.layers["layer 1"][gate]))
+        gates = found.trace.layers["layer 1"][gate]
+        np.testing.assert_allclose(memory, half_life(gates[1:]))
+
+
+def test_the_first_step_has_nothing_to_forget_and_does_not_count():
+    model = trained(waves(60), cell="slstm", max_epochs=1, windows_per_epoch=16)
+    memory = report(model).half_life["layer 1"]
+    assert (memory > 0).all()  # f is 0 there, where the stabiliser comes from -inf
 
 
 def test_a_cell_that_forgets_nothing_has_no_end_to_its_memory():

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from gated.data import SeriesSet
-from gated.engines.reference import evaluate
 from gated.equations import Cell
 from gated.equations.render import latex_lines
-from gated.inspect import half_life
+from gated.inspect.measures import forget_factor, half_life
 from gated.inspect.report import CurvesView, ForecastView, Report, SeriesRow, TraceView
 from gated.inspect.words import plural
 from gated.models import ForecastNet
@@ -227,15 +226,11 @@ def _inside(
 
 def _half_life(cell: Cell, values: Mapping[str, torch.Tensor]) -> NDArray[Any] | None:
     """From the factor by which the cell keeps its memory, found in its equations."""
-    kept = cell.kept
-    if not kept:
+    if not cell.kept:
         return None
-    factor = next(iter(kept.values()))
-    graph = cell.graph
-    known = {graph.equations[name]: value for name, value in values.items()}
-    state = next(iter(values.values()))
-    share = evaluate([factor], known)[factor].expand_as(state)  # a number, where all is kept
-    return half_life(share[0].double().numpy())
+    forget = forget_factor(values, cell)[0]
+    # the first step's gate acts on the initial state, in which nothing stands: the sLSTM's is 0
+    return half_life(forget[1:] if len(forget) > 1 else forget)
 
 
 def _references(forecaster: Forecaster) -> dict[str, float]:
