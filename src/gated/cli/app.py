@@ -25,6 +25,7 @@ _COMMANDS = {
     "predict": ("gated.cli.predict:predict", "Forecast what comes next."),
     "explain": ("gated.cli.judge:explain", "Write the page that shows what it learned."),
     "cells": ("gated.cli.cells:cells", "Print the cells: equations, parameters, facts, source."),
+    "demonstrate": ("gated.cli.demonstrate:demonstrate", "Put a claim about networks to the test."),
     "doctor": ("gated.cli.doctor:doctor", "Tell which engines run here, whether they are right."),
 }
 
