@@ -79,7 +79,7 @@ def toys() -> tuple[Table, tuple[str, ...], dict[str, float]]:
         f"The toy numbers: a one-unit RNN with weight 0.5 keeps 0.5³ = {number(silent)} over three "
         f"steps, the LSTM of the worked example {number(lstm.direct[0])} along c. Both fade: "
         f"its f are between {number(lstm.values['f'].min())} and "
-        f"{number(lstm.values['f'].max())}, so along c little is left of it after 20 steps as well.",
+        f"{number(lstm.values['f'].max())}, so along c little of it is left after 20 steps too.",
         f"Nor do they compare like with like: through all paths this LSTM keeps "
         f"{lstm.total[0]:.4f}, an RNN of two units with the same weights {pair:.4f}. Three steps "
         "of two units say how to compute a gradient, not who remembers longer.",
