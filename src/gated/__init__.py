@@ -22,6 +22,7 @@ from gated.equations.maps import Convolution, Dense, Diagonal, Heads
 from gated.errors import GatedError
 
 if TYPE_CHECKING:
+    from gated.inspect.record import record
     from gated.layers import GRU, LSTM, RNN, ConvLSTM, Recurrent
     from gated.layers.initialize import Chrono, initialize
     from gated.tasks.forecast import Forecaster
@@ -46,6 +47,7 @@ __all__ = [
     "cells",
     "dropconnect",
     "initialize",
+    "record",
     "recurrent_dropout",
     "variational_dropout",
     "zoneout",
@@ -59,6 +61,7 @@ _LAZY = {
     "ConvLSTM": "gated.layers",
     "Recurrent": "gated.layers",
     "initialize": "gated.layers.initialize",
+    "record": "gated.inspect.record",
     "Forecaster": "gated.tasks.forecast",
 }
 

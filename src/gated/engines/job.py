@@ -146,11 +146,13 @@ class Result(NamedTuple):
         final: the states after each row's last step, each (L * S, B, n).
         trace: for each layer and direction every gate and state by name, laid out as the inputs;
             empty if it was not asked for.
+        reads: what each layer read, laid out as the inputs, where layers ran one by one.
     """
 
     output: Tensor
     final: tuple[Tensor, ...]
     trace: Sequence[Sequence[Values]] = ()
+    reads: Sequence[Mapping[str, Tensor]] = ()
 
 
 class Engine(Protocol):

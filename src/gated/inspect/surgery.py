@@ -47,16 +47,30 @@ def layers_of(model: nn.Module) -> dict[str, Recurrent]:
     if not isinstance(model, nn.Module):
         raise OptionError(f"model is {type(model).__name__}, expected a torch.nn.Module")
     found = {
-        name or "layer": module
+        # torch.compile wraps a module in one with the module inside
+        ".".join(part for part in name.split(".") if part != "_orig_mod") or "layer": module
         for name, module in model.named_modules()
         if isinstance(module, Recurrent)
     }
     if not found:
         raise OptionError(
-            f"{type(model).__name__} has no layer of gated to look into: build it with gated.LSTM "
-            f"or gated.Recurrent; the state dicts of torch.nn's layers load into them as they are"
+            f"{type(model).__name__} has no layer of gated to look into: {_remedy(model)}"
         )
     return found
+
+
+def _remedy(model: nn.Module) -> str:
+    hidden = [
+        f"{name or 'it'} is a torch.nn.{type(module).__name__}"
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.RNNBase, nn.RNNCellBase))
+    ]
+    if not hidden:
+        return "build it with gated.LSTM, gated.Recurrent or another layer of gated"
+    return (
+        f"{', '.join(hidden[:3])}, which hides its gates: put gated.LSTM, GRU or RNN in its place, "
+        f"with the same arguments, and load its weights by load_state_dict"
+    )
 
 
 def find_layer(model: nn.Module, name: str) -> Recurrent:

@@ -259,14 +259,12 @@ class Recurrent(nn.Module):
     ) -> Any:
         """A call on a whole sequence, or on a chunk of it, whose `draws` are those of the whole."""
         job, arranged, initial = self._job(x, hx, lengths, resets, trace, inputs, draws)
-        output, final, traced = self._run(job)
-        shown, states = arranged.leave_output(output), arranged.leave_states(final, initial)
+        found = self._run(job)
+        shown = arranged.leave_output(found.output)
+        states = arranged.leave_states(found.final, initial)
         if not trace:
             return shown, states
-        layers = [
-            [{n: arranged.leave(v) for n, v in run.items()} for run in runs] for runs in traced
-        ]
-        return shown, states, Trace(layers)
+        return shown, states, Trace(found.trace, found.reads or [job.inputs], arranged.leave)
 
     def _job(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,13 +23,15 @@ MERGES: dict[str, Callable[[Tensor], Tensor]] = {
 def run(job: Job, engine: str, merge: str, residual: bool) -> Result:
     """Run a stack of layers: in one call of the engine where layers pass on plain outputs.
 
+    A traced stack goes layer by layer, so that what each layer read is known.
+
     Args:
         job: the stack.
         engine: the name of an engine, or "auto".
         merge: how the outputs of two directions become one, a key of `MERGES`.
         residual: whether every layer but the first adds what it reads to its output.
     """
-    if merge == "concat" and not residual:
+    if merge == "concat" and not residual and (job.num_layers == 1 or not job.trace):
         return engines.run(job, engine)
     return one_by_one(job, engine, merge, residual)
 
@@ -45,9 +47,11 @@ def one_by_one(
     first = next(iter(job.inputs))
     value, finals = job.sequence, []
     traces: list[Sequence[Values]] = []
+    reads: list[Mapping[str, Tensor]] = []
     for index in range(job.num_layers):
         read = dropout(value, job.dropout, job.training) if index else value
         layer = _layer(job, index, {**job.inputs, first: read})
+        reads.append(layer.inputs)
         result = engines.run(layer, engine)
         if seen:
             seen(layer, result)
@@ -57,7 +61,7 @@ def one_by_one(
         finals.append(result.final)
         traces += result.trace
     final = tuple(torch.cat(states) for states in zip(*finals, strict=True))
-    return Result(value, final, traces)
+    return Result(value, final, traces, reads)
 
 
 def _layer(job: Job, index: int, inputs: dict[str, Tensor]) -> Job:

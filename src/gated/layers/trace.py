@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 Traced: TypeAlias = Tensor | list[list[Tensor]]
+Values: TypeAlias = dict[str, Tensor]
 
 
 class Trace(Mapping[str, Traced]):
@@ -16,8 +17,9 @@ class Trace(Mapping[str, Traced]):
 
     With one layer and one direction, `trace["f"]` is a tensor (T, B, H), (B, T, H) if the layer is
     `batch_first`; with more it is a list over layers of lists over directions of such tensors.
-    `trace.at(layer, direction)` gives one layer's as a dictionary. Steps beyond a row's length
-    hold 0. Tensors belong to the autograd graph of the output.
+    `trace.at(layer, direction)` gives one layer's as a dictionary, `trace.read(layer)` what that
+    layer read. Steps beyond a row's length hold 0. Tensors belong to the autograd graph of the
+    output.
 
     Example:
         >>> import torch, gated
@@ -26,31 +28,75 @@ class Trace(Mapping[str, Traced]):
         (['c', 'f', 'g', 'h', 'i', 'o'], torch.Size([5, 2, 4]))
     """
 
-    def __init__(self, layers: list[list[dict[str, Tensor]]]):
-        self._layers = layers
+    def __init__(
+        self,
+        layers: Sequence[Sequence[Mapping[str, Tensor]]],
+        reads: Sequence[Mapping[str, Tensor]],
+        leave: Callable[[Tensor], Tensor],
+    ):
+        """Values as an engine gave them, what it read, and how they are laid out for a caller."""
+        self._layers, self._reads, self._leave = [[*runs] for runs in layers], reads, leave
+        self._laid_out: set[tuple[int, int]] = set()
 
     @classmethod
     def joined(cls, traces: Sequence[Trace], axis: int) -> Trace:
         """The traces of consecutive chunks of time as one; `axis` is that of time."""
         first = traces[0]
+
+        def join(parts: Sequence[Values]) -> Values:
+            return {name: torch.cat([part[name] for part in parts], axis) for name in parts[0]}
+
+        layers, directions = range(first.num_layers), range(first.num_directions)
         return cls(
-            [
-                [
-                    {name: torch.cat([t.at(i, j)[name] for t in traces], axis) for name in first}
-                    for j in range(first.num_directions)
-                ]
-                for i in range(first.num_layers)
-            ]
+            [[join([t.at(i, j) for t in traces]) for j in directions] for i in layers],
+            [join([t.read(i) for t in traces]) for i in layers],
+            lambda value: value,
         )
 
-    def at(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
+    def at(self, layer: int = 0, direction: int = 0) -> Values:
         """One layer's values in one direction (0 forward, 1 reverse)."""
         if not (0 <= layer < self.num_layers and 0 <= direction < self.num_directions):
             raise IndexError(
                 f"layer {layer}, direction {direction} was not traced: there are {self.num_layers} "
                 f"layers and {self.num_directions} directions, counted from 0"
             )
-        return self._layers[layer][direction]
+        runs = self._layers[layer]
+        if (layer, direction) not in self._laid_out:  # not before, as steps beyond a length cost
+            runs[direction] = self._left(runs[direction])
+            self._laid_out.add((layer, direction))
+        return dict(runs[direction])
+
+    def read(self, layer: int = 0) -> Values:
+        """What one layer read, by the names of the cell's inputs."""
+        return self._left(self._reads[layer])
+
+    def select(
+        self, names: Collection[str] | None, change: Callable[[Tensor], Tensor]
+    ) -> tuple[Trace, list[Tensor]]:
+        """A trace of some names, None for all, with every tensor changed; and these tensors.
+
+        What shares memory with values that are left out is copied, so that these can be freed.
+        """
+        tensors: list[Tensor] = []
+
+        def taken(values: Values) -> Values:
+            found = {name: change(value) for name, value in values.items()}
+            tensors.extend(found.values())
+            return found
+
+        def named(values: Mapping[str, Tensor]) -> Values:
+            if names is None:
+                return dict(values)
+            return _alone({name: value for name, value in values.items() if name in names})
+
+        layers = [[taken(named(values)) for values in runs] for runs in self._layers]
+        new = Trace(layers, [taken({**read}) for read in self._reads], self._leave)
+        new._laid_out = {*self._laid_out}
+        return new, tensors
+
+    def _left(self, values: Mapping[str, Tensor]) -> Values:
+        with torch.enable_grad():  # whatever the mode in which they are asked for
+            return {name: self._leave(value) for name, value in values.items()}
 
     @property
     def num_layers(self) -> int:
@@ -66,8 +112,9 @@ class Trace(Mapping[str, Traced]):
         if name not in self._layers[0][0]:
             raise KeyError(f"{name!r} is not traced, these are: {', '.join(self._layers[0][0])}")
         if self.num_layers == self.num_directions == 1:
-            return self._layers[0][0][name]
-        return [[values[name] for values in layer] for layer in self._layers]
+            return self.at()[name]
+        directions = range(self.num_directions)
+        return [[self.at(i, j)[name] for j in directions] for i in range(self.num_layers)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers[0][0])
@@ -76,8 +123,22 @@ class Trace(Mapping[str, Traced]):
         return len(self._layers[0][0])
 
     def __repr__(self) -> str:
-        shape = tuple(next(iter(self._layers[0][0].values())).shape)
+        shape = tuple(next(iter(self.at().values())).shape)
         return (
             f"Trace({', '.join(self)}: {self.num_layers} layers x {self.num_directions} "
             f"directions, first {shape})"
         )
+
+
+def _alone(values: Values) -> Values:
+    """The values, those copied that would hold on to more memory than theirs."""
+    kept: dict[int, int] = {}
+    for value in values.values():
+        at = value.untyped_storage().data_ptr()
+        kept[at] = kept.get(at, 0) + value.nbytes
+
+    def own(value: Tensor) -> Tensor:
+        memory = value.untyped_storage()
+        return value.clone() if memory.nbytes() > kept[memory.data_ptr()] else value
+
+    return {name: own(value) for name, value in values.items()}
