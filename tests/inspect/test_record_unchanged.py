@@ -152,14 +152,19 @@ def test_a_compiled_model_runs_as_it_was_written_and_is_compiled_again_after():
 
 def test_pytorchs_own_layers_are_named_with_what_to_put_in_their_place():
     model = nn.ModuleDict({"rnn": nn.LSTM(D, H), "head": nn.Linear(H, 1)})
-    message = r"ModuleDict has no layer of gated to look into: rnn is a torch\.nn\.LSTM.*load_state_dict"
+    message = (
+        r"ModuleDict has no layer of gated to look into: rnn is a torch\.nn\.LSTM.*load_state_dict"
+    )
     with pytest.raises(OptionError, match=message), gated.record(model):
         pass
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [(nn.Linear(2, 2), r"no layer of gated.*gated\.LSTM"), ("model.pt", "model is str, expected a")],
+    [
+        (nn.Linear(2, 2), r"no layer of gated.*gated\.LSTM"),
+        ("model.pt", "model is str, expected a"),
+    ],
 )
 def test_what_has_no_layers_is_refused(model, message):
     with pytest.raises(OptionError, match=message), gated.record(model):
