@@ -37,21 +37,36 @@ if TYPE_CHECKING:
         lyapunov_exponents,
         state_jacobian,
     )
+    from gated.inspect.measures.recorded import (
+        Comparison,
+        UnitMeasures,
+        compare,
+        steps_of,
+        unit_measures,
+    )
 
 # where each of those stands; none may have the name of a file, which stands here once it is loaded
 _LAZY = {
+    "Comparison": "recorded",
+    "UnitMeasures": "recorded",
+    "compare": "recorded",
     "jacobian_norms": "jacobian",
     "lyapunov_exponents": "jacobian",
     "state_jacobian": "jacobian",
+    "steps_of": "recorded",
+    "unit_measures": "recorded",
 }
 
 __all__ = [
     "Association",
+    "Comparison",
     "Correlation",
     "Difference",
     "Matching",
     "Saturation",
+    "UnitMeasures",
     "association",
+    "compare",
     "correlation",
     "correlations",
     "differences",
@@ -69,6 +84,8 @@ __all__ = [
     "saturation",
     "saturations",
     "state_jacobian",
+    "steps_of",
+    "unit_measures",
     "valid_steps",
 ]
 

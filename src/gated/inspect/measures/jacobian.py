@@ -58,7 +58,8 @@ def state_jacobian(
 
     Args:
         layer: any recurrent layer but a convolutional one.
-        x: (T, D), one sequence: the input of that layer of the stack, as a recording's `call.x`.
+        x: (T, D), one sequence: what that layer of the stack reads, as `x[:, 0]` for the first, or
+            `call.inputs(index)["x"][0]` of a recording.
         lag: k, 0 to end + 1; the last is the derivative by the initial state.
         end: the step whose states are derived, from 0; -1 is the last.
         of, by: the states to derive and to derive by, as "c" or ("h", "c"); all, in the order of
