@@ -148,7 +148,7 @@ def test_the_stated_limit_is_real_few_steps_look_alike_and_debiasing_helps():
 
 
 def test_cka_of_what_is_constant_is_none():
-    assert np.isnan(linear_cka(np.ones((5, 2)), spaces(5, steps=5)[0]))
+    assert np.isnan(linear_cka(np.full((5, 2), 0.1), spaces(5, steps=5)[0]))
 
 
 def test_padding_changes_nothing_even_when_it_is_nan():

@@ -189,6 +189,7 @@ def test_labels_of_padding_are_no_labels(labelled):
         (lambda v, f: correlation(v, f, lags=30), ShapeError, "lag 30 leaves no pair"),
         (lambda v, f: correlation(v, f + np.inf), ShapeError, "features: column 0 is .* valid="),
         (lambda v, f: correlation(v, f, method="kendall"), OptionError, "method='kendall'"),
+        (lambda v, f: correlation(v, f, lags=[]), OptionError, "expected at least one"),
         (lambda v, f: association(v, f), ShapeError, r"labels have shape \(30, 3\), expected"),
         (lambda v, f: association(v, ["a"] * 30), OptionError, "every step has the label"),
     ],

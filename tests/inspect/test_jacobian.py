@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gated
@@ -174,6 +174,7 @@ def linear_rnn(matrix) -> gated.Recurrent:
     return layer
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_of_a_linear_rnn_it_is_the_matrix_to_the_power_of_the_lag(seed):
     matrix = np.random.default_rng(seed).uniform(0, 0.6, (3, 3))
@@ -244,6 +245,18 @@ def test_a_layer_in_training_is_measured_as_in_evaluation_and_left_alone():
     x = torch.randn(5, D)
     np.testing.assert_array_equal(state_jacobian(layer, x, 3), state_jacobian(layer.eval(), x, 3))
     assert all(p.requires_grad and p.grad is None for p in layer.parameters())
+
+
+def test_random_numbers_are_left_as_they_were():
+    layer, x = gated.LSTM(D, H), torch.randn(5, D)
+    before = torch.get_rng_state()
+    jacobian_norms(layer, x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_stabilisers_infinite_start_is_looked_back_on_without_nan():
+    layer = gated.Recurrent("slstm", D, H)
+    assert np.isfinite(jacobian_norms(layer, torch.randn(5, D), lags=5)).all()
 
 
 @pytest.mark.parametrize(

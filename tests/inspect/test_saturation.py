@@ -27,6 +27,11 @@ def test_the_thresholds_themselves_are_not_saturated():
     assert found.left[0] == found.right[0] == 0
 
 
+def test_a_tensor_is_taken_from_its_graph():
+    gates = torch.full((4, 2), 0.95, dtype=torch.bfloat16, requires_grad=True)
+    np.testing.assert_array_equal(saturation(gates).right, [1, 1])
+
+
 def test_a_candidate_is_saturated_at_either_sign():
     found = saturation([[-0.95], [0.95], [0.99], [0.0]], low=-0.9, high=0.9)
     assert (found.left[0], found.right[0]) == (0.25, 0.5)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.errors import ShapeError
 
-__all__ = ["in_reading_order", "in_unit_interval", "real_steps", "rows", "timed", "valid_steps"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "as_floats",
+    "in_reading_order",
+    "in_unit_interval",
+    "real_steps",
+    "rows",
+    "timed",
+    "valid_steps",
+]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -110,15 +123,21 @@ def in_reading_order(values: ArrayLike, lengths: ArrayLike) -> Floats:
         >>> in_reading_order([[[1.0], [2.0], [0.0]]], [2]).ravel()
         array([2., 1., 0.])
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = as_floats(values)
     known = np.asarray(lengths)[:, None]
     time = np.arange(array.shape[1])
     turned = np.where(time < known, known - 1 - time, time)
     return np.take_along_axis(array, turned[..., None], axis=1)
 
 
+def as_floats(values: ArrayLike | Tensor) -> Floats:
+    """Any array, or a tensor wherever it is and whatever graph it stands on, in float64."""
+    detach = getattr(values, "detach", None)
+    return np.asarray(detach().double().cpu() if detach else values, dtype=np.float64)
+
+
 def _masked(values: ArrayLike, valid: ArrayLike | None, what: str) -> tuple[Floats, Mask]:
-    array = np.asarray(values, dtype=np.float64)
+    array = as_floats(values)
     if array.ndim < 2:
         raise ShapeError(
             f"{what} has shape {array.shape}, expected (..., H) with at least a time axis "

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.errors import ShapeError
-from gated.inspect.measures.arrays import Floats, real_steps
+from gated.inspect.measures.arrays import Floats, as_floats, real_steps
 from gated.inspect.measures.needs import needed
-from gated.inspect.measures.statistics import enough, finite, pearson
+from gated.inspect.measures.statistics import centred, enough, finite, pearson
 
 __all__ = ["Difference", "Matching", "differences", "linear_cka", "match_units"]
 
@@ -125,7 +125,7 @@ def linear_cka(
         >>> round(linear_cka(h, 3 * h @ turn), 6)
         1.0
     """
-    x, y = (units - units.mean(axis=0) for units in _both(first, second, valid))
+    x, y = map(centred, _both(first, second, valid))
     if debiased and len(x) < 4:
         raise ShapeError(f"{len(x)} steps, expected 4 or more to estimate CKA without bias")
     inner = _unbiased if debiased else _inner
@@ -186,7 +186,7 @@ def _unbiased(x: Floats, y: Floats) -> float:
 
 
 def _known(values: ArrayLike) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
+    array = as_floats(values)
     return array[~np.isnan(array)]
 
 

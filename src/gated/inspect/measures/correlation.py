@@ -110,7 +110,10 @@ def correlations(
     """
     if method not in ("pearson", "spearman"):
         raise OptionError(f"method={method!r}: expected 'pearson' or 'spearman'")
+    one = isinstance(lags, int | np.integer)
     several = [lags] if isinstance(lags, int | np.integer) else list(lags)
+    if not several:
+        raise OptionError("lags=[]: expected at least one, 0 for the step itself")
     found = {}
     for name, value in values.items():
         first, second, mask = _alongside(value, features, valid)
@@ -118,7 +121,6 @@ def correlations(
         r, count = (np.array(part) for part in zip(*parts, strict=True))
         found[name] = (r, p_values(r, count[:, None, None]), count)
     adjusted = corrected([p for _, p, _ in found.values()])
-    one = isinstance(lags, int | np.integer)
     return {
         name: Correlation(r[0], p[0], count[0]) if one else Correlation(r, p, count)
         for (name, (r, _, count)), p in zip(found.items(), adjusted, strict=True)

@@ -130,10 +130,11 @@ def alone(layer: Recurrent, index: int = 0, direction: int = 0) -> Recurrent:
     if layer._takes.extent:
         raise OptionError(f"{layer.cell.name}: Jacobians of convolutional layers are not offered")
     sizes: dict[str, Any] = dict(layer.sizes)
-    own = Recurrent(
-        layer.cell, layer._places[place]["D"], layer.hidden_size, bias=layer.bias,
-        dtype=torch.float64, engine="reference", **sizes,
-    )  # fmt: skip
+    with torch.random.fork_rng([]):  # what it draws to start with is not used
+        own = Recurrent(
+            layer.cell, layer._places[place]["D"], layer.hidden_size, bias=layer.bias,
+            dtype=torch.float64, engine="reference", **sizes,
+        )  # fmt: skip
     with torch.no_grad():
         for mine, theirs in zip(own.all_weights[0], layer.all_weights[place], strict=True):
             mine.copy_(theirs)

@@ -140,10 +140,11 @@ def jacobian_norms(
     if norm not in _NORMS:
         raise OptionError(f"norm={norm!r}: expected one of {', '.join(map(repr, _NORMS))}")
     steps = Dynamics(layer, x, initial, index, direction, inputs)
-    several = [ends] if isinstance(ends, int) else list(ends)
+    one = isinstance(ends, int | np.integer)
+    several = [ends] if isinstance(ends, int | np.integer) else list(ends)
     lasts = [steps.check_end(end) for end in several]
     most = max(lasts, default=0) if lags is None else lags
-    if isinstance(ends, int):
+    if one:
         steps.check_lags(most, lasts[0])
     rows, columns = steps.places(of), steps.places(by)
     found = np.full((len(lasts), most + 1), np.nan)
@@ -151,7 +152,7 @@ def jacobian_norms(
         line[0] = _NORMS[norm](torch.eye(steps.width, dtype=torch.float64)[rows][:, columns])
         for k, (matrix, scale) in enumerate(steps.back(last, min(most, last + 1)), start=1):
             line[k] = _NORMS[norm](matrix[rows][:, columns]) * scale.exp()
-    return found[0] if isinstance(ends, int) else found
+    return found[0] if one else found
 
 
 def lyapunov_exponents(

@@ -36,7 +36,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.errors import OptionError, ShapeError
-from gated.inspect.measures.arrays import Floats, Mask, in_unit_interval, real_steps, rows
+from gated.inspect.measures.arrays import (
+    Floats,
+    Mask,
+    as_floats,
+    in_unit_interval,
+    real_steps,
+    rows,
+)
 
 __all__ = ["half_life", "horizon", "memory_length", "retention", "retention_curve"]
 
@@ -92,7 +99,7 @@ def retention(forget: ArrayLike) -> NDArray[np.float64]:
     >>> retention([[0.9], [0.5], [0.5]]).ravel()
     array([0.25, 0.5 , 1.  ])
     """
-    gates = np.asarray(forget, dtype=np.float64)
+    gates = as_floats(forget)
     if gates.ndim != 2:
         raise ShapeError(
             f"retention: the forget gate has shape {gates.shape}, expected (T, H); "

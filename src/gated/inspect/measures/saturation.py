@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gated.equations import Cell
 from gated.errors import OptionError
 from gated.inspect.bounds import bounds
-from gated.inspect.measures.arrays import real_steps
+from gated.inspect.measures.arrays import as_floats, real_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,10 +115,5 @@ def saturations(
         ends = math.isfinite(low) and math.isfinite(high) and low < high
         if ends and node.op != "mul" and name in values:
             at = {"low": round(low + _MARGIN, 12), "high": round(high - _MARGIN, 12)}
-            found[name] = saturation(_plain(values[name]), valid, **at)
+            found[name] = saturation(as_floats(values[name]), valid, **at)
     return found
-
-
-def _plain(value: Tensor | ArrayLike) -> ArrayLike:
-    detach = getattr(value, "detach", None)
-    return detach().cpu() if detach else value

@@ -11,7 +11,16 @@ from gated.errors import ShapeError
 from gated.inspect.measures.arrays import Floats
 from gated.inspect.measures.needs import needed
 
-__all__ = ["corrected", "enough", "finite", "p_values", "pearson", "scipy_stats", "standard"]
+__all__ = [
+    "centred",
+    "corrected",
+    "enough",
+    "finite",
+    "p_values",
+    "pearson",
+    "scipy_stats",
+    "standard",
+]
 
 _NEARLY_CONSTANT = 1e-13  # of the mean, below which what varies is rounding
 
@@ -30,14 +39,21 @@ def pearson(first: Floats, second: Floats) -> Floats:
     return (standard(first).T @ standard(second)).clip(-1, 1)
 
 
+def centred(columns: Floats) -> Floats:
+    """Columns (N, H) less their means, and 0 where one is constant but for rounding."""
+    mean = columns.mean(axis=0)
+    found = columns - mean
+    size = np.linalg.norm(found, axis=0)
+    constant = size <= _NEARLY_CONSTANT * np.abs(mean) * np.sqrt(len(columns))
+    constant |= (columns == columns[:1]).all(axis=0)
+    return np.asarray(np.where(constant, 0.0, found))
+
+
 def standard(columns: Floats) -> Floats:
     """Columns of mean 0 and length 1, NaN where one is constant."""
-    mean = columns.mean(axis=0)
-    centred = columns - mean
-    size = np.linalg.norm(centred, axis=0)
-    least = _NEARLY_CONSTANT * np.abs(mean) * np.sqrt(len(columns))
-    constant = (size <= least) | (columns == columns[0]).all(axis=0)
-    return np.asarray(centred / np.where(constant, np.nan, size))
+    found = centred(columns)
+    size = np.linalg.norm(found, axis=0)
+    return np.asarray(found / np.where(size == 0, np.nan, size))
 
 
 def finite(steps: Floats, what: str) -> Floats:
