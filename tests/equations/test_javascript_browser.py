@@ -51,6 +51,17 @@ class Words(Cell):
         return states, H, last_H
 
 
+class Signs(Cell):
+    """What needs parentheses."""
+
+    def step(self, x, h):
+        a = W.a @ x + U.a @ h
+        d = a - (h - a) - (-(a + h)) + 2 * (-a)
+        e = -(a - d) * (-h) / (1 + a * a) - (a / 4) / (3 / (2 + h * h))
+        h = tanh(-1 - (d - -0.5) * (e + (a - h)) - -e)
+        return h
+
+
 class Hidden(Cell):
     """A layer of H units within, of which no input and no state says how many they are."""
 
@@ -65,13 +76,13 @@ CELLS = {name: gated.cell(name) for name in gated.cells()} | {
     "lstm, two heads": mapped(gated.cell("lstm"), {"U": Heads(2), "W": Heads(2)}),
     "gru, diagonal": mapped(gated.cell("gru"), {"U": "diagonal"}),
     "zoneout": gated.zoneout("lstm", h=0.1, c=0.2),
-    **{f"small {cell.__name__}": cell() for cell in (*SMALL, Words, Hidden)},
+    **{f"small {cell.__name__}": cell() for cell in (*SMALL, Words, Signs, Hidden)},
 }
 
 # One sequence forward and back: the gradients of a sum of all states at all steps, each with its
 # own factor. Missing numbers come as null.
 RUN = """
-({ name, parameters, inputs, factors }) => {
+({ name, parameters, inputs, factors, unit }) => {
   const cell = gatedCells[name];
   const arrays = (of) =>
     Object.fromEntries(
@@ -111,8 +122,8 @@ RUN = """
     inputs: d.map((g) => plain(g.inputs)),
     states: plain(later),
     parameters: plain(total),
-    first: cell.lines(p, run[0].x, run[0].before, 1, 12),
-    lines: cell.lines(p, run.at(-1).x, run.at(-1).before, 1, 12),
+    first: cell.lines(p, run[0].x, run[0].before, unit, 12),
+    lines: cell.lines(p, run.at(-1).x, run.at(-1).before, unit, 12),
   };
 }
 """
@@ -196,6 +207,7 @@ def case(name):
         "parameters": {k: v.flatten().tolist() for k, v in by_symbol(layer_of(cell)).items()},
         "inputs": rows(inputs_of(cell)),
         "factors": rows(factors_of(cell)),
+        "unit": H - 1 if cell.maps else 1,  # in the last head
     }
 
 

@@ -68,7 +68,8 @@ class Formula:
         found = self.stands(node, sign, opens)
         if found is not None:
             return found
-        held = OPS[node.op].binds < least and node.op != "div"
+        held = OPS[node.op].binds < least and node.op != "div"  # a bar holds its own together
+        held |= node.op == "neg" and (sign != "" or not opens)  # no two signs in a row
         written = self.operation(node, opens=held or (opens and not sign))
         if held:
             written = [*mark("<mo>(</mo>"), *written, *mark("<mo>)</mo>")]

@@ -104,6 +104,8 @@ def _symbol(node: Node, sign: str, opens: bool) -> list[Piece] | None:
         found = marks.value(node.name)
     elif node.op == "constant":
         found = marks.number(node.value)
+        if node.value < 0 and (sign or not opens):
+            found = f"<mo>(</mo>{found}<mo>)</mo>"
     elif node.symbol is not None:
         found = marks.parameter(node.symbol)
     elif not node.args:
