@@ -79,7 +79,10 @@ class Formula:
         """A node as its operation on its operands; `opens`: no sign and no factor is before it."""
         if node.op in _SUMS:
             (sign, first), *others = self._terms(node, root=True)
-            found = self.operand(first, sign.strip("+"), SUM + (sign == "−"), opens)
+            if sign == "−":
+                found = [*mark('<mo form="prefix">−</mo>'), *self.operand(first, "", SUM + 1)]
+            else:
+                found = self.operand(first, "", SUM, opens)
             for sign, term in others:
                 found += self.operand(term, sign, SUM + (sign == "−"))
             return found

@@ -118,11 +118,12 @@ def _symbol(node: Node, sign: str, opens: bool) -> list[Piece] | None:
 def _cases(node: Node, first: list[Piece], second: list[Piece]) -> list[Piece]:
     """Both branches of a choice and the condition."""
     condition = _SYMBOLS.operand(node.args[0], opens=True)
+    cell = '<mtd style="text-align: left">'
     return [
-        *mark('<mo>{</mo><mtable columnalign="left"><mtr><mtd>'), *first,
-        *mark("</mtd><mtd><mtext>if&#160;</mtext>"), *condition,
-        *mark("<mo>&gt;</mo><mn>0</mn></mtd></mtr><mtr><mtd>"), *second,
-        *mark("</mtd><mtd><mtext>else</mtext></mtd></mtr></mtable>"),
+        *mark(f'<mrow><mo form="prefix" stretchy="true">{{</mo><mtable><mtr>{cell}'), *first,
+        *mark(f"</mtd>{cell}<mtext>if&#160;</mtext>"), *condition,
+        *mark(f"<mo>&gt;</mo><mn>0</mn></mtd></mtr><mtr>{cell}"), *second,
+        *mark(f"</mtd>{cell}<mtext>else</mtext></mtd></mtr></mtable></mrow>"),
     ]  # fmt: skip
 
 

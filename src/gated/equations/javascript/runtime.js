@@ -129,7 +129,7 @@ function inDigits(digits) {
   const factor = (v) => (v < 0 ? `<mo>(</mo>${number(v)}<mo>)</mo>` : number(v));
   const plus = (v) => `<mo>${v < 0 ? "−" : "+"}</mo>${number(Math.abs(v))}`;
   const minus = (v) => `<mo>−</mo>${factor(v)}`;
-  const math = (text) => `<math><mrow>${text}</mrow></math>`;
+  const math = (text) => `<math displaystyle="true"><mrow>${text}</mrow></math>`;
   const equal = "<mo>=</mo>";
 
   // The row of a matrix times a vector; of a long one, the first terms and the last.
