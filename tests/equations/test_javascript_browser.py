@@ -14,6 +14,7 @@ import torch
 from small_cells import SMALL
 
 import gated
+from gated.cells.probes import clamped, probed
 from gated.engines.reference import evaluate
 from gated.equations import Cell, R, U, W, absolute, b, p, relu, sigmoid, tanh
 from gated.equations.javascript import program
@@ -75,6 +76,8 @@ class Hidden(Cell):
 CELLS = {name: gated.cell(name) for name in gated.cells()} | {
     "lstm, two heads": mapped(gated.cell("lstm"), {"U": Heads(2), "W": Heads(2)}),
     "gru, diagonal": mapped(gated.cell("gru"), {"U": "diagonal"}),
+    "clamped": clamped("lstm", ["f", "c"]),
+    "probed": probed("gru", ["z", "h"]),
     "zoneout": gated.zoneout("lstm", h=0.1, c=0.2),
     **{f"small {cell.__name__}": cell() for cell in (*SMALL, Words, Signs, Hidden)},
 }

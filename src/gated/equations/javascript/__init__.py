@@ -1,7 +1,20 @@
 """A cell's equations as JavaScript, so that a page without a network computes with them.
 
 The program is written from the cell's graph and the `javascript` column of the operation table,
-as the engines' kernels are: no cell is written by hand a second time.
+as the engines' kernels are: no cell is written by hand a second time. Numbers are 64-bit.
+
+Each entry of `gatedCells` has the cell's `name`, `states`, `inputs`, `equations` and `parameters`
+with their sizes in letters, and three functions. They take and give objects of arrays by name,
+matrices row by row; any array of numbers will do, and lengths follow from those of the arrays.
+
+- `step(parameters, inputs, states)` gives every gate and new state.
+- `back(parameters, inputs, states, values, gradients)` takes what `step` gave and the gradients
+  that arrive at the new states, none counting as 0. It gives the gradients {equations, states,
+  inputs, parameters}: of each equation in all, of the states before the step. Several of these
+  may be one and the same array.
+- `lines(parameters, inputs, states, unit, digits = 3)` gives a list of {name, unit, symbols,
+  numbers, value, products}: an equation of one unit as MathML, in symbols and in numbers, and
+  {symbols, numbers, value} for each product with a matrix in it.
 """
 
 from __future__ import annotations
@@ -18,7 +31,10 @@ __all__ = ["program"]
 
 
 def program(cells: Iterable[Cell] | Mapping[str, Cell]) -> str:
-    """A script that sets `globalThis.gatedCells`: each cell by its name, ready to be computed.
+    """A script that adds to `globalThis.gatedCells`: each cell by its name, ready to be computed.
+
+    It needs nothing, runs under a content-security policy that allows its hash alone, and holds no
+    text that could end its element.
 
     Args:
         cells: the cells, or a dictionary of cells under names of one's own, where two cells share
