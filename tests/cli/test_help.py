@@ -8,7 +8,7 @@ import pytest
 from gated.tasks.forecast import ForecastConfig
 
 COMMANDS = [["demo"], ["train", "forecast"], ["evaluate"], ["backtest"], ["predict"], ["explain"],
-            ["cells"], ["demonstrate"], ["doctor"]]  # fmt: skip
+            ["learn"], ["cells"], ["demonstrate"], ["doctor"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "backtest": ("gated.cli.judge:backtest", "Judge it as if used at several past times."),
     "predict": ("gated.cli.predict:predict", "Forecast what comes next."),
     "explain": ("gated.cli.judge:explain", "Write the page that shows what it learned."),
+    "learn": ("gated.cli.learn:learn", "Write and open the lesson: an LSTM from the inside."),
     "cells": ("gated.cli.cells:cells", "Print the cells: equations, parameters, facts, source."),
     "demonstrate": ("gated.cli.demonstrate:demonstrate", "Put a claim about networks to the test."),
     "doctor": ("gated.cli.doctor:doctor", "Tell which engines run here, whether they are right."),
