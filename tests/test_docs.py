@@ -38,7 +38,8 @@ def test_example_runs(page, number, reader):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.:FutureWarning")
 @pytest.mark.parametrize(
-    "page", ["docs/index.md", "docs/drop-in.md", "docs/layers.md", "docs/compile.md"]
+    "page",
+    ["docs/index.md", "docs/drop-in.md", "docs/layers.md", "docs/compile.md", "docs/inside.md"],
 )
 def test_guide_runs_from_top_to_bottom(page, reader):
     for number, code in enumerate(examples(page), start=1):
