@@ -32,13 +32,13 @@ from gated.inspect.measures.memory import (
 from gated.inspect.measures.saturation import Saturation, saturation, saturations
 
 if TYPE_CHECKING:
-    from gated.inspect.measures.jacobian import (
-        jacobian_norms,
-        lyapunov_exponents,
-        state_jacobian,
-    )
+    from gated.inspect.measures.clamping import Effect, Importance, clamp, freeze, importance
+    from gated.inspect.measures.contribution import Contribution, ablation, integrated_gradients
+    from gated.inspect.measures.gradient import GradientFlow, LayerFlow, gradient_flow
+    from gated.inspect.measures.jacobian import jacobian_norms, lyapunov_exponents, state_jacobian
     from gated.inspect.measures.recorded import (
         Comparison,
+        Steps,
         UnitMeasures,
         compare,
         steps_of,
@@ -48,8 +48,20 @@ if TYPE_CHECKING:
 # where each of those stands; none may have the name of a file, which stands here once it is loaded
 _LAZY = {
     "Comparison": "recorded",
+    "Contribution": "contribution",
+    "Effect": "clamping",
+    "GradientFlow": "gradient",
+    "Importance": "clamping",
+    "LayerFlow": "gradient",
+    "Steps": "recorded",
     "UnitMeasures": "recorded",
+    "ablation": "contribution",
+    "clamp": "clamping",
     "compare": "recorded",
+    "freeze": "clamping",
+    "gradient_flow": "gradient",
+    "importance": "clamping",
+    "integrated_gradients": "contribution",
     "jacobian_norms": "jacobian",
     "lyapunov_exponents": "jacobian",
     "state_jacobian": "jacobian",
@@ -60,20 +72,32 @@ _LAZY = {
 __all__ = [
     "Association",
     "Comparison",
+    "Contribution",
     "Correlation",
     "Difference",
+    "Effect",
+    "GradientFlow",
+    "Importance",
+    "LayerFlow",
     "Matching",
     "Saturation",
+    "Steps",
     "UnitMeasures",
+    "ablation",
     "association",
+    "clamp",
     "compare",
     "correlation",
     "correlations",
     "differences",
     "forget_factor",
+    "freeze",
+    "gradient_flow",
     "half_life",
     "horizon",
+    "importance",
     "in_reading_order",
+    "integrated_gradients",
     "jacobian_norms",
     "linear_cka",
     "lyapunov_exponents",
