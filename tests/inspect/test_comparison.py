@@ -109,7 +109,7 @@ def centred(k, l):
 
 
 def unbiased(k, l):
-    """Song et al. 2012, equation 5: kernels without their diagonals."""
+    """Song et al. 2012: kernels without their diagonals."""
     n = len(k)
     k, l = (m - np.diag(np.diag(m)) for m in (k, l))
     total = np.trace(k @ l) + k.sum() * l.sum() / ((n - 1) * (n - 2))

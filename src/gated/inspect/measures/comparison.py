@@ -106,8 +106,8 @@ def linear_cka(
 
     Args:
         first, second, valid: as in `match_units`.
-        debiased: estimate each inner product without bias (Song et al. 2012); the result can then
-            be a little below 0.
+        debiased: estimate each inner product without bias (Song et al., "Feature selection via
+            dependence maximization", JMLR 13, 2012); the result can then be a little below 0.
 
     Returns:
         0 to 1; NaN if a network's units are all constant.
@@ -116,7 +116,7 @@ def linear_cka(
         ShapeError: as `match_units`, or fewer than 4 steps for `debiased`.
 
     Source: Kornblith, Norouzi, Lee, Hinton, "Similarity of neural network representations
-    revisited", ICML 2019, arXiv:1905.00414, equation 5 and section 3; debiased as in Nguyen, Raghu,
+    revisited", ICML 2019, arXiv:1905.00414, section 3; debiased as in Nguyen, Raghu,
     Kornblith, ICLR 2021, arXiv:2010.15327.
 
     Example:
