@@ -36,28 +36,22 @@ if TYPE_CHECKING:
     from gated.inspect.measures.contribution import Contribution, ablation, integrated_gradients
     from gated.inspect.measures.gradient import GradientFlow, LayerFlow, gradient_flow
     from gated.inspect.measures.jacobian import jacobian_norms, lyapunov_exponents, state_jacobian
-    from gated.inspect.measures.recorded import (
-        Comparison,
-        Steps,
-        UnitMeasures,
-        compare,
-        steps_of,
-        unit_measures,
-    )
+    from gated.inspect.measures.recorded import Steps, steps_of
+    from gated.inspect.measures.units import Comparison, UnitMeasures, compare, unit_measures
 
 # where each of those stands; none may have the name of a file, which stands here once it is loaded
 _LAZY = {
-    "Comparison": "recorded",
+    "Comparison": "units",
     "Contribution": "contribution",
     "Effect": "clamping",
     "GradientFlow": "gradient",
     "Importance": "clamping",
     "LayerFlow": "gradient",
     "Steps": "recorded",
-    "UnitMeasures": "recorded",
+    "UnitMeasures": "units",
     "ablation": "contribution",
     "clamp": "clamping",
-    "compare": "recorded",
+    "compare": "units",
     "freeze": "clamping",
     "gradient_flow": "gradient",
     "importance": "clamping",
@@ -66,7 +60,7 @@ _LAZY = {
     "lyapunov_exponents": "jacobian",
     "state_jacobian": "jacobian",
     "steps_of": "recorded",
-    "unit_measures": "recorded",
+    "unit_measures": "units",
 }
 
 __all__ = [
