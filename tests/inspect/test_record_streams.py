@@ -95,24 +95,24 @@ def test_an_amount_of_memory_is_read_as_people_write_it(words, fits):
 
 
 def test_memory_counts_what_is_really_held():
-    model = nn.ModuleList(
-        [gated.LSTM(8, 16, 2, bidirectional=True), gated.LSTM(8, 12, proj_size=4)]
-    )
-    x = torch.randn(50, 8, 8)
-    for layer in model:
-        for only in (None, ("c",)):
-            held = 0
+    x = torch.rand(50, 8, 8)
+    for layer, inputs in (
+        (gated.LSTM(8, 16, 2, bidirectional=True), {}),
+        (gated.LSTM(8, 12, proj_size=4), {}),
+        (gated.Recurrent("gru-d", 8, 6), {"mask": x, "delta": x}),
+    ):
+        for only in (None, ("h",)):
             with gated.record(layer, only) as recording:
-                layer(x)
-            (call,) = recording["layer"].calls
+                layer(x, **inputs)
+            (call,), held = recording["layer"].calls, 0
             for index in range(layer.num_layers):
-                held += call.inputs(index)["x"].nbytes
+                held += sum(value.nbytes for value in call.inputs(index).values())
                 for direction in range(layer.num_directions):
                     held += sum(v.nbytes for v in call.values(index, direction).values())
             with gated.record(layer, only, max_memory=held):
-                layer(x)
+                layer(x, **inputs)
             with pytest.raises(OptionError), gated.record(layer, only, max_memory=held - 1):
-                layer(x)
+                layer(x, **inputs)
 
 
 def test_the_last_call_alone_needs_the_memory_of_one():

@@ -112,11 +112,12 @@ def test_inference_mode_keeps_a_copy_since_it_counts_no_changes():
     assert torch.equal(recording["layer"].calls[0].x, expected)
 
 
+@pytest.mark.parametrize("keep", ["all", "last"])
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_a_checkpoint_that_runs_again_on_the_way_back_is_recorded_once(reentrant):
+def test_a_checkpoint_that_runs_again_on_the_way_back_is_recorded_once(reentrant, keep):
     layer = gated.LSTM(D, H)
     x = torch.randn(T, B, D, requires_grad=True)
-    with gated.record(layer) as recording:
+    with gated.record(layer, keep=keep, max_memory=T * B * (6 * H + D) * 4) as recording:
         output = checkpoint(lambda x: layer(x)[0], x, use_reentrant=reentrant)
         output.sum().backward()
     assert len(recording["layer"].calls) == 1
@@ -148,6 +149,14 @@ def test_a_compiled_model_runs_as_it_was_written_and_is_compiled_again_after():
     assert len(counted) == runs
     compiled(x)
     assert len(counted) == 2 * runs
+
+
+def test_inside_a_transform_there_are_no_values_to_record():
+    layer = gated.LSTM(D, H, engine="reference")
+    with gated.record(layer):
+        with pytest.raises(OptionError, match="inside a transform of torch.func"):
+            torch.func.vmap(lambda x: layer(x)[0])(torch.randn(2, T, D))
+        assert len(layer(torch.randn(T, D))) == 2
 
 
 def test_pytorchs_own_layers_are_named_with_what_to_put_in_their_place():

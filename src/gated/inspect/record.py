@@ -23,6 +23,8 @@ __all__ = ["record"]
 
 OnCall = Callable[[str, Call], object]
 
+_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -91,6 +93,7 @@ class _Recorder:
     ):  # fmt: skip
         self.to, self.names = to, None if all_names else to.names
         self.detach, self.last, self.on_call, self.memory = detach, last, on_call, memory
+        self.width = _width(to.layer, to.names)
         self.asked, self.needed = False, 0
 
     def hooks(self) -> list[Any]:
@@ -103,20 +106,31 @@ class _Recorder:
 
     def before(self, layer: Recurrent, args: Any, kwargs: dict[str, Any]) -> Any:
         """Ask for the trace."""
+        if _transform() is not None:
+            raise OptionError(
+                f"{self.to.name}: it runs inside a transform of torch.func, as vmap or grad, where a "
+                f"value stands for many: record the model outside of it, a call for each"
+            )
+        self.asked = bool(kwargs.get("trace", False))
+        if not _on_the_way_back():
+            self.make_room(args[0] if args else kwargs.get("x"))
+        return args, {**kwargs, "trace": True}
+
+    def make_room(self, x: Any) -> None:
+        """Before a call: forget the last one, if so asked, and see that this one may be kept."""
         if self.last and self.to.calls:
             self.to.calls.clear()
             self.memory.held -= self.needed
-        x = args[0] if args else kwargs.get("x")
         self.needed = 0
-        if isinstance(x, (Tensor, PackedSequence)):
-            self.needed = self.memory.check(self.to, x)
-        self.asked = bool(kwargs.get("trace", False))
-        return args, {**kwargs, "trace": True}
+        if isinstance(x, (Tensor, PackedSequence)):  # of anything else the layer will complain
+            data = x.data if isinstance(x, PackedSequence) else x
+            steps = data.numel() // self.to.layer.input_size
+            self.needed = steps * self.width * (autocast_type(data) or data.dtype).itemsize
+            self.memory.check(self.to.name, self.needed, steps)
 
     def after(self, layer: Recurrent, args: Any, kwargs: dict[str, Any], found: Any) -> Any:
         """Keep the trace, and return what the caller asked for."""
-        # a checkpoint computes once more, on the way back, what was recorded before
-        if torch._C._current_graph_task_id() == -1:
+        if not _on_the_way_back():
             call = call_of(layer, args, kwargs, found, self.names, self.detach)
             if self.on_call is not None:
                 self.on_call(self.to.name, call)
@@ -136,36 +150,38 @@ class Memory:
     def __init__(self, most: int | str | None):
         self.most, self.held = _bytes(most), 0
 
-    def check(self, to: LayerRecording, x: Tensor | PackedSequence) -> int:
-        """The bytes that a recorded call with this input takes; padding counts.
+    def check(self, name: str, needed: int, steps: int) -> None:
+        """Whether a call of a layer may be recorded that needs so many bytes; padding counts.
 
         Raises:
             OptionError: they are too many.
         """
-        layer, data = to.layer, x.data if isinstance(x, PackedSequence) else x
-        steps = data.numel() // layer.input_size
-        units = sum(_units(layer, name, place) for place in layer._places for name in to.names)
-        width = sum(_units(layer, layer._takes.first, place) for place in layer._places)
-        dtype = autocast_type(data) or data.dtype
-        needed = steps * (units + width // layer.num_directions) * dtype.itemsize
         if self.most is not None and self.held + needed > self.most:
             held = f", beside {_said(self.held)} that it holds" if self.held else ""
             raise OptionError(
-                f"{to.name}: a recording of this call ({steps} steps of rows, {units} values each) "
-                f"takes {_said(needed)}{held}, and max_memory is {_said(self.most)}: keep what you "
+                f"{name}: a recording of this call, of {steps} steps in all rows, takes "
+                f"{_said(needed)}{held}, and max_memory is {_said(self.most)}: keep what you "
                 f'need, only=("c", "h"); run shorter windows; keep="last"; take each call as it '
                 f"comes, on_call=...; or allow more, None for no bound"
             )
-        return needed
 
 
-def _units(layer: Recurrent, name: str, sizes: Mapping[str, int]) -> int:
-    """How many numbers a name stands for in each step."""
+def _on_the_way_back() -> bool:
+    """Whether gradients are computed, and a checkpoint runs again what was recorded before."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+def _width(layer: Recurrent, names: Collection[str]) -> int:
+    """How many numbers are kept of one step of a row: values, and what each layer reads."""
     graph = layer.cell.training.graph
-    if name in graph.inputs:
-        return length(graph.input_sizes[name], sizes)
-    shape = graph.equations[name].shape
-    return length(shape[0].value or 1, sizes) if shape else 1
+    shapes = [graph.equations[name].shape for name in names]
+    sizes = [shape[0].value or 1 if shape else 1 for shape in shapes]
+    read = layer.cell.graph.input_sizes.values()
+    return sum(
+        length(size, letters)
+        for place, letters in enumerate(layer._places)
+        for size in (*sizes, *(read if place % layer.num_directions == 0 else ()))
+    )
 
 
 def _bytes(amount: int | str | None) -> int | None:

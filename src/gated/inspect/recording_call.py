@@ -151,15 +151,18 @@ def call_of(
     x, hx, anew = given["x"], given.get("hx"), given.get("resets")
     output, states, trace = found
     visible = {_memory(tensor) for tensor in _tensors([*given.values(), output])}
+    shared: list[tuple[Tensor, int]] = []
 
     def own(value: Tensor) -> Tensor:
-        value = value.detach() if detach else value
-        # the others are looked at when they are asked for, which costs less than to copy them
-        uncounted = value.is_inference() and _memory(value) in visible
-        return value.clone() if uncounted else value
+        value = value.detach() if detach and value.requires_grad else value
+        if _memory(value) not in visible:
+            return value
+        if value.is_inference():  # its changes are not counted
+            return value.clone()
+        shared.append((value, value._version))
+        return value
 
-    kept, tensors = trace.select(names, own)
-    watched = [t for t in tensors if not t.is_inference() and _memory(t) in visible]
+    kept = trace.select(names, own)
     packed = isinstance(x, PackedSequence)
     batched = packed or x.dim() - layer._takes.extent == 3
     axes, cell = Axes(batched, layer.batch_first and not packed), layer.cell.name
@@ -168,8 +171,7 @@ def call_of(
         anew = axes.rows(as_resets(anew, tuple(x.shape[: 1 + batched]), cell)).clone()
     return Call(
         kept, lengths, _initial(layer, hx, x, len(lengths), axes, detach),
-        _by_name(layer, states, axes, detach), anew, hx is not None, axes,
-        tuple((tensor, tensor._version) for tensor in watched),
+        _by_name(layer, states, axes, detach), anew, hx is not None, axes, tuple(shared),
     )  # fmt: skip
 
 
@@ -190,7 +192,8 @@ def _lengths(x: Any, lengths: Any, axes: Axes, cell: str) -> Tensor:
         sizes, order = x.batch_sizes, x.unsorted_indices
         ends = (sizes.unsqueeze(1) > torch.arange(int(sizes[0]))).sum(0)
         return ends if order is None else ends[order.cpu()]
-    batch, steps = axes.rows(x).shape[:2]
+    lead = x.shape[:2] if axes.batched else (x.shape[0], 1)
+    batch, steps = lead if axes.batched and axes.batch_first else lead[::-1]
     if lengths is None:
         return torch.full((batch,), steps)
     return as_lengths(lengths, batch, steps, cell).clone()

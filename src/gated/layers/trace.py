@@ -70,29 +70,24 @@ class Trace(Mapping[str, Traced]):
         """What one layer read, by the names of the cell's inputs."""
         return self._left(self._reads[layer])
 
-    def select(
-        self, names: Collection[str] | None, change: Callable[[Tensor], Tensor]
-    ) -> tuple[Trace, list[Tensor]]:
-        """A trace of some names, None for all, with every tensor changed; and these tensors.
+    def select(self, names: Collection[str] | None, change: Callable[[Tensor], Tensor]) -> Trace:
+        """A trace of some names, None for all, with every tensor changed.
 
         What shares memory with values that are left out is copied, so that these can be freed.
         """
-        tensors: list[Tensor] = []
 
-        def taken(values: Values) -> Values:
-            found = {name: change(value) for name, value in values.items()}
-            tensors.extend(found.values())
-            return found
+        def taken(values: Mapping[str, Tensor]) -> Values:
+            return {name: change(value) for name, value in values.items()}
 
-        def named(values: Mapping[str, Tensor]) -> Values:
+        def named(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             if names is None:
-                return dict(values)
+                return values
             return _alone({name: value for name, value in values.items() if name in names})
 
         layers = [[taken(named(values)) for values in runs] for runs in self._layers]
-        new = Trace(layers, [taken({**read}) for read in self._reads], self._leave)
+        new = Trace(layers, [taken(read) for read in self._reads], self._leave)
         new._laid_out = {*self._laid_out}
-        return new, tensors
+        return new
 
     def _left(self, values: Mapping[str, Tensor]) -> Values:
         with torch.enable_grad():  # whatever the mode in which they are asked for
