@@ -108,8 +108,8 @@ class _Recorder:
         """Ask for the trace."""
         if _transform() is not None:
             raise OptionError(
-                f"{self.to.name}: it runs inside a transform of torch.func, as vmap or grad, where a "
-                f"value stands for many: record the model outside of it, a call for each"
+                f"{self.to.name}: it runs inside a transform of torch.func, as vmap or grad, where "
+                f"a value stands for many: record the model outside of it, a call for each"
             )
         self.asked = bool(kwargs.get("trace", False))
         if not _on_the_way_back():
