@@ -98,9 +98,10 @@ def test_what_is_there_is_not_compiled_again(
 def test_what_is_no_longer_asked_for_is_removed_on_request(quick: None, tmp_path: Path) -> None:
     only = ("--maps", "dense", "--sets", HERE, "--types", "float32")
     call(tmp_path / "k", "--cells", "lstm,gru", *only)
-    assert "0 removed" in call(tmp_path / "k", "--cells", "rnn", *only).output
-    done = call(tmp_path / "k", "--cells", "gru", *only, "--prune")
-    assert "2 removed" in done.output
+    told = call(tmp_path / "k", "--cells", "rnn", *only).output
+    assert "0 removed" in " ".join(told.split())  # lines break where the folder's name ends
+    told = call(tmp_path / "k", "--cells", "gru", *only, "--prune").output
+    assert "2 removed" in " ".join(told.split())
     assert len(list((tmp_path / "k").glob("*.so"))) == 1
 
 
