@@ -1,11 +1,26 @@
 """Fixtures that several rooms use."""
 
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+# before PyTorch is loaded: workers stand beside each other, and idle threads that spin take the
+# time that the other worker needs; what threads change is tested in processes that say how many
+os.environ["OMP_NUM_THREADS"] = "1"
+# PyTorch's compiler would start a pool of processes, each of which loads PyTorch
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+# what `auto` may take: compiling kernels takes longer than all else, see COMPILING
+os.environ["GATED_ENGINES"] = "torch"
 
 import pytest
 from hypothesis import settings
 
 from gated import engines
+
+# a shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes says something about the machine, nothing about the law
 settings.register_profile("gated", deadline=None)
@@ -22,20 +37,22 @@ def shared_data() -> Path:
     return SHARED
 
 
-# where `auto` may compile kernels; elsewhere that would take longer than all else
+# where `auto` may compile kernels
 COMPILING = (
     "cpu",
     "test_engine_choice.py",
     "test_compiled.py",
     "test_architecture.py",
-    "test_docs.py",
+    "test_own_cell.py",
 )
 
 
-@pytest.fixture(autouse=True)
-def _engines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _engines(request: pytest.FixtureRequest) -> Iterator[None]:
     """What `auto` may choose from."""
     place = request.path.relative_to(Path(__file__).parent)
-    if not set(COMPILING).intersection(place.parts):
-        monkeypatch.setenv("GATED_ENGINES", "torch")
-        monkeypatch.setattr(engines, "AUTOMATIC", engines.allowed("torch"))
+    with pytest.MonkeyPatch.context() as patch:
+        if set(COMPILING).intersection(place.parts):
+            patch.delenv("GATED_ENGINES")
+            patch.setattr(engines, "AUTOMATIC", engines.allowed(None))
+        yield
