@@ -273,7 +273,9 @@ def test_gradients_are_right_with_ragged_lengths(kernel, image, peephole):
         return (output, *final)
 
     arguments = (x, *states, *weights.values())
-    assert torch.autograd.gradcheck(run, arguments, rtol=1e-5, atol=1e-7)
+    # element by element over signals, along random directions over images
+    fast = len(image) > 1
+    assert torch.autograd.gradcheck(run, arguments, rtol=1e-5, atol=1e-7, fast_mode=fast)
 
 
 # Other cells, and what layers can do besides

@@ -121,7 +121,9 @@ def test_gradients_are_right_with_ragged_lengths(cell, maps):
 
     others = {name: value for name, value in inputs.items() if name != "x"}
     arguments = (inputs["x"], *states, *weights.values())
-    assert torch.autograd.gradcheck(run, arguments, rtol=1e-5, atol=1e-7)
+    # element by element for one cell, along random directions for the others
+    fast = cell != "lstm"
+    assert torch.autograd.gradcheck(run, arguments, rtol=1e-5, atol=1e-7, fast_mode=fast)
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,9 @@ def test_gradients_are_right_for_the_noise_that_was_drawn(wrap, cell):
         output, final = torch.func.functional_call(layer, own, (x,), {"lengths": [T, 4]})
         return (output, *as_states(final))
 
-    assert torch.autograd.gradcheck(run, (x, *weights.values()), rtol=1e-5, atol=1e-7)
+    # along random directions: element by element are those of each cell without noise
+    given = (x, *weights.values())
+    assert torch.autograd.gradcheck(run, given, rtol=1e-5, atol=1e-7, fast_mode=True)
 
 
 @every_wrapper
