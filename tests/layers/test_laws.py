@@ -3,14 +3,11 @@
 import pytest
 import torch
 from cell_cases import CELLS, D, as_hx, as_states, each, layer_of, random_states, sequences
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 import gated
 
 every_cell = pytest.mark.parametrize(("cell", "engine"), CELLS)
-few = settings(max_examples=8, deadline=None, derandomize=True)
 RAGGED = [4, 0, 7, 1, 7, 3]
 # what stays finite at huge inputs, and no more: a rectifier's output and what is linear in x have
 # no bound
@@ -28,8 +25,7 @@ def weigh(output: Tensor, states) -> Tensor:
 
 
 @every_cell
-@few
-@given(cut=st.integers(0, 9), batch=st.integers(1, 4), layers=st.integers(1, 2))
+@pytest.mark.parametrize(("cut", "batch", "layers"), [(0, 3, 1), (9, 1, 2), (1, 4, 1), (5, 2, 2)])
 def test_a_sequence_in_two_parts_is_the_whole(cell, engine, cut, batch, layers):
     layer = layer_of(cell, engine, num_layers=layers, dtype=torch.float64)
     inputs = sequences(layer, 9, batch, dtype=torch.float64)
@@ -67,12 +63,10 @@ def test_an_unbatched_stream_is_one_run(cell, engine):
 @every_cell
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize(("width", "batch"), [(1, 6), (3, 13), (16, 8)])
-@settings(few, max_examples=3)
-@given(order=st.randoms(use_true_random=False))
-def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, ragged, order):
+def test_permuting_the_rows_permutes_the_results(cell, engine, width, batch, ragged):
     layer = layer_of(cell, engine, (width, 7, 5), num_layers=2, bidirectional=True)
     lengths = [(5 * k) % 8 for k in range(batch)] if ragged else None
-    places = order.sample(range(batch), batch)
+    places = torch.randperm(batch).tolist()
     inputs = sequences(layer, 7, batch)
     inputs["x"].requires_grad_()
     states = random_states(layer, batch, requires_grad=True)
