@@ -1,5 +1,6 @@
 """Tables and series that the tests of forecasting share."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from gated.data import Health, Series, SeriesSet
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.forecast.split import Split
+from gated.tasks.forecast.verdict import Evaluation
 from gated.tasks.forecast.windows import Panel
 
 TINY: dict[str, Any] = {
@@ -39,6 +41,14 @@ def waves(
 
 def trained(frame: pd.DataFrame, **options: Any) -> Forecaster:
     return Forecaster(**{**TINY, **options}).fit(frame)
+
+
+@cache
+def judged(cell: str) -> tuple[Forecaster, Evaluation]:
+    """A forecaster on a cell, hardly trained, and its verdict: not to be changed."""
+    options = {"num_layers": 2, "dropout": 0.1, "max_epochs": 1, "windows_per_epoch": 16}
+    model = trained(waves(90), cell=cell, **options)
+    return model, model.evaluate()
 
 
 def config_of(**options: Any) -> ForecastConfig:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from forecast_cases import config_of, panel_of, series, trained, waves
+from forecast_cases import config_of, judged, panel_of, series, trained, waves
 
 import gated
 from gated.data import series_set
@@ -75,11 +75,11 @@ def test_what_happened_long_ago_is_remembered():
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_cell_of_the_catalogue_forecasts(name):
-    model = trained(waves(90), cell=name, num_layers=2, dropout=0.1)
+    model, evaluation = judged(name)
     found = model.predict()
     assert list(found.columns[:3]) == ["unique_id", "ds", name.upper()]
     assert np.isfinite(found.iloc[:, 2:].to_numpy()).all()
-    assert model.evaluate().network == name.upper()
+    assert evaluation.network == name.upper()
 
 
 @pytest.mark.parametrize("loss", ["quantile", "mse", "mae", "huber"])
