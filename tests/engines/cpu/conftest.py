@@ -16,6 +16,12 @@ from gated.engines.cpu import build, cache, toolchain
 Child = Callable[..., str]
 
 
+@pytest.fixture(scope="session")
+def usual_cache() -> str:
+    """The cache that tests share, for a kernel of the catalogue in a process of its own."""
+    return str(cache.place())
+
+
 @pytest.fixture
 def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder, for this test alone; nothing is remembered from other tests."""
@@ -43,7 +49,11 @@ def child(kernels: Path) -> Child:
     def run(code: str, *arguments: str, before: tuple[str, ...] = (), **variables: str) -> str:
         done = subprocess.run(
             [*before, sys.executable, "-c", code, *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+            # threads that spin while they wait take the time of the other tests
+            env={
+                **os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
+                "OMP_WAIT_POLICY": "passive", **variables,
+            },
             capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -271,7 +271,7 @@ def test_a_copy_of_a_layer_steps_with_its_own_weights():
 
 
 def test_what_is_drawn_in_training_is_drawn_in_a_step():
-    layer = gated.Recurrent(gated.zoneout("lstm", h=0.5, c=0.5), D, H, engine="cpu")
+    layer = gated.Recurrent(gated.zoneout("rnn", h=0.5), D, H, engine="cpu")
     x, state = torch.randn(3, D), states_of(layer, 3)
 
     def run() -> Tensor:

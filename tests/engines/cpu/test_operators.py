@@ -202,7 +202,7 @@ def scattered(call: tuple[Any, ...]) -> tuple[Any, ...]:
     [
         ("lstm", {}, {}),
         ("gru-reset-before", {"bidirectional": True}, {"lengths": [5, 0, 3]}),
-        ("layernorm-lstm", {"dtype": torch.float64}, {"trace": True}),
+        ("fgr", {"dtype": torch.float64}, {"trace": True}),
     ],
 )
 def test_opcheck(cell, options, call, monkeypatch):

@@ -101,8 +101,8 @@ def test_a_fork_leaves_one_thread_and_no_hang(child: Child) -> None:
 
 
 @pytest.mark.skipif(threads.allowed() < 2, reason="needs two CPUs")
-def test_a_layer_trains_in_a_worker_as_in_its_parent(child: Child) -> None:
-    child(FORK_LAYER, OMP_NUM_THREADS="2")
+def test_a_layer_trains_in_a_worker_as_in_its_parent(usual_cache: str, child: Child) -> None:
+    child(FORK_LAYER, OMP_NUM_THREADS="2", GATED_CACHE=usual_cache)
 
 
 # -- 40
