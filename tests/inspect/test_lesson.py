@@ -81,6 +81,7 @@ def test_what_a_missing_package_costs_is_said(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "gated.inspect.mathml", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
+    lesson.cache_clear()
     with pytest.raises(
         gated.errors.OptionError, match=r"latex2mathml.*pip install 'gated\[inspect"
     ):

@@ -32,6 +32,7 @@ export type Claim = {
   done: string[];
   found: string[];
   verdict: string;
+  shown: string;
   curves: Drawn[];
 };
 export type Given = {

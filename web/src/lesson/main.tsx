@@ -30,7 +30,7 @@ function Lesson() {
   return (
     <>
       <Header />
-      <main>
+      <main data-screen={anchor(spot.value)}>
         <p class="where">{here.name}</p>
         <h1 ref={heading} tabIndex={-1}>{title}</h1>
         <div class="screen" key={`${chapter}.${screen}`}>
@@ -86,11 +86,14 @@ function Footer() {
 /** Keys turn pages, unless they belong to a control. */
 function pressed(event: KeyboardEvent): void {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if ((event.target as Element).closest("input, select, textarea, summary, [data-keys]")) return;
-  if (event.key === "ArrowRight" || event.key === "PageDown") move(1);
-  else if (event.key === "ArrowLeft" || event.key === "PageUp") move(-1);
-  else if (event.key === "p" || event.key === "P") large.value = !large.value;
+  const target = event.target as Element;
+  if (target.closest("select, textarea, input[type=text]")) return;
+  const turns = !target.closest("input, summary, [data-keys]");
+  if (event.key === "p" || event.key === "P") large.value = !large.value;
   else if (event.key === "t" || event.key === "T") theme.value = dark.value ? "light" : "dark";
+  else if (!turns) return;
+  else if (event.key === "ArrowRight" || event.key === "PageDown") move(1);
+  else if (event.key === "ArrowLeft" || event.key === "PageUp") move(-1);
   else return;
   event.preventDefault();
 }

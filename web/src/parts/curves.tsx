@@ -71,7 +71,7 @@ function options({ curves, xLabel, yLabel, logX, logY, yRange }: Props): Omit<uP
     stroke: colour("--soft"),
     grid: { stroke: colour("--grid"), width: 1 },
     ticks: { show: false },
-    filter: log ? (_, splits) => decades(splits) : undefined,
+    splits: log ? (_, __, low, high) => decades(low, high) : undefined,
     values: (_, splits) => splits.map((v) => (v === null ? "" : figure(v, log))),
   });
   return {
@@ -100,12 +100,12 @@ function options({ curves, xLabel, yLabel, logX, logY, yRange }: Props): Omit<uP
   };
 }
 
-/** Whole powers of ten alone, so many that their names have room. */
-function decades(splits: number[]): (number | null)[] {
-  const tens = splits.map((v) => Math.log10(v));
-  const whole = tens.filter((ten) => Math.abs(ten - Math.round(ten)) < 1e-6);
-  const every = Math.max(1, Math.ceil(whole.length / 9));
-  return splits.map((v, k) => (Math.abs(tens[k]! - Math.round(tens[k]!)) < 1e-6 && Math.round(tens[k]!) % every === 0 ? v : null));
+/** Whole powers of ten alone, and so few that their names have room. */
+function decades(low: number, high: number): number[] {
+  const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
+  const every = Math.max(1, Math.ceil((last - first) / 8));
+  const start = Math.ceil(first / every) * every;
+  return Array.from({ length: Math.max(0, Math.floor((last - start) / every) + 1) }, (_, k) => 10 ** (start + k * every));
 }
 
 function figure(value: number, log: boolean | undefined): string {

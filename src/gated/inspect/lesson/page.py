@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gated.equations.render import latex_lines
 from gated.equations.render import text as as_text
 from gated.equations.words import family, summary
 from gated.errors import OptionError
+from gated.inspect.demonstrations import demonstrate
 from gated.inspect.flowchart import svg
 from gated.inspect.lesson.words import sentence_model
 from gated.inspect.offline import offline
@@ -25,6 +27,8 @@ from gated.inspect.pages import write_whole
 __all__ = ["lesson", "write_lesson"]
 
 _COUNTED = ("rnn", "gru", "lstm")
+# and which of a demonstration's findings says most about its claim
+_CLAIMS = {"explosion": 1, "growth": 0, "forgetting": 0}
 # x3 and x4 are not printed in the source; these give its table, which rounds at every step
 _EXAMPLE = {
     "words": ["This", "movie", "is", "good"],
@@ -38,8 +42,9 @@ _EXAMPLE = {
 }
 
 
+@cache
 def lesson() -> str:
-    """The lesson as one HTML text that loads nothing.
+    """The lesson as one HTML text that loads nothing; it is always the same.
 
     Raises:
         OptionError: a package that it needs is not installed.
@@ -51,7 +56,7 @@ def lesson() -> str:
         "counts": [_counted(find(name)) for name in _COUNTED],
         "example": _EXAMPLE,
         "sentiment": sentence_model(),
-        "claims": [],
+        "claims": [_claim(name) for name in _CLAIMS],
     }
     return offline("lesson", content, programs=[program(_computed())])
 
@@ -107,3 +112,9 @@ def _counted(cell: Cell) -> dict[str, Any]:
         "terms": [[list(letters), float(factor)] for letters, factor in count.terms.items()],
         "blocks": [{"key": p.key, "shape": [str(n) for n in p.shape]} for p in cell.parameters],
     }
+
+
+def _claim(name: str) -> dict[str, Any]:
+    found = demonstrate(name).to_dict()
+    wanted = ("name", "question", "claim", "source", "done", "found", "verdict", "curves")
+    return {key: found[key] for key in wanted} | {"shown": found["found"][_CLAIMS[name]]}

@@ -27,11 +27,19 @@ function screen(claim: Claim): Screen {
     return (
       <>
         <div class="text">
-          <p>One often reads: <q>{claim.claim}</q></p>
+          <p class="lead"><q>{claim.claim.replace(/\.$/, "")}</q>, one often reads.</p>
           <p class="result" data-testid="finding">{claim.verdict}</p>
-          <p>{claim.done.join(" ")}</p>
-          <ul class="sums">{claim.found.map((one) => <li key={one}>{one}</li>)}</ul>
-          <p class="aside">{claim.source}</p>
+          <p>{claim.shown}</p>
+          <details>
+            <summary>What was computed, and all that came out</summary>
+            <p>{claim.done.join(" ")}</p>
+            <ul class="sums">{claim.found.map((one) => <li key={one}>{one}</li>)}</ul>
+            <p class="soft">The claim: {claim.source}.</p>
+          </details>
+          <p class="aside">
+            Python computed this with the library’s own cells when this page was written; <code>gated demonstrate {claim.name}</code>{" "}
+            does it again.
+          </p>
         </div>
         <div class="figure">
           {charts.map(({ drawn, x, curves }) => (
