@@ -58,3 +58,18 @@ def test_a_wrong_name_leads_to_the_right_one(gated):
     shown = gated("demonstrate", "vanishng")
     assert (shown.code, shown.out) == (2, "")
     assert "did you mean 'vanishing'" in shown.line
+
+
+def test_a_page_is_written(gated, tmp_path):
+    shown = gated("demonstrate", "growth", "--page", tmp_path / "growth.html")
+    assert shown.code == 0
+    assert shown.out.endswith(f"wrote {tmp_path / 'growth.html'}\n")
+    assert "tanh keeps the cell in ±1." in (tmp_path / "growth.html").read_text("utf-8")
+
+
+def test_a_page_without_a_name_or_a_place_is_refused_at_once(gated, tmp_path):
+    nothing = gated("demonstrate", "--page", tmp_path / "x.html")
+    nowhere = gated("demonstrate", "vanishing", "--page", tmp_path / "no" / "x.html")
+    assert (nothing.code, nothing.out, nowhere.code, nowhere.out) == (2, "", 2, "")
+    assert "gated demonstrate NAME --page FILE" in nothing.line
+    assert f"there is no directory {tmp_path / 'no'}" in nowhere.line

@@ -5,28 +5,33 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gated.cli.command import Command
 from gated.cli.screen import Screen
+from gated.errors import OptionError
 
 if TYPE_CHECKING:
-    from gated.inspect.demonstrations import Demonstration, Table
+    from gated.inspect.demonstrations import Demonstration
 
 _EXAMPLES = (
     "gated demonstrate                 what there is, each with its answer in a line",
     "gated demonstrate vanishing       run one: a few seconds",
-    "gated demonstrate all --json      run all, for programs: the curves too",
+    "gated demonstrate all --page claims.html     run all, and draw the curves",
+    "gated demonstrate all --json      the same for programs",
 )
 _WIDTH = 100
 
 
 @click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("name", required=False)
+@click.option("--page", metavar="FILE", type=click.Path(dir_okay=False),
+              help="Write a page with the curves too: one HTML file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, curves included.")
-def demonstrate(name: str | None, as_json: bool) -> None:
+def demonstrate(name: str | None, page: str | None, as_json: bool) -> None:
     """Put a claim about recurrent networks to the test, or list those that can be tested.
 
     NAME is one of the list, or "all". Every number is computed when the command runs, with the
@@ -35,6 +40,8 @@ def demonstrate(name: str | None, as_json: bool) -> None:
     from gated.inspect import demonstrations
 
     screen = Screen(as_json=as_json)
+    if page is not None:
+        _check_page(name, page)
     if name is None:
         screen.result(_listed())
         screen.json({"demonstrations": [_entry(one) for one in demonstrations.names()]})
@@ -47,10 +54,22 @@ def demonstrate(name: str | None, as_json: bool) -> None:
         found.append(demonstrations.demonstrate(one))
         screen.result([""] * bool(k))
         show(screen, found[-1])
+    if page is not None:
+        from gated.inspect.demonstrations.page import write_page
+
+        screen.result(["", f"wrote {write_page(found, page)}"])
     if name == "all":
         screen.json({"demonstrations": [one.to_dict() for one in found]})
     else:
         screen.json(found[0].to_dict())
+
+
+def _check_page(name: str | None, page: str) -> None:
+    """Refuse a page that could not be written, before anything is computed."""
+    if name is None:
+        raise click.UsageError("--page is for what is run: gated demonstrate NAME --page FILE")
+    if not Path(page).parent.is_dir():
+        raise OptionError(f"--page {page}: there is no directory {Path(page).parent}")
 
 
 def show(screen: Screen, found: Demonstration) -> None:
@@ -62,20 +81,10 @@ def show(screen: Screen, found: Demonstration) -> None:
         screen.result(["", *_wrapped(line)])
     for table in found.tables:
         screen.result(["", f"{table.title}:"])
-        screen.table(table.columns, _cells(table))
+        screen.table(table.columns, table.texts())
     for line in found.found:
         screen.result(["", *_wrapped(line)])
     screen.result(["", *_wrapped(found.verdict)], style="bold")
-
-
-def _cells(table: Table) -> list[list[str]]:
-    return [[_cell(value) for value in row] for row in table.rows]
-
-
-def _cell(value: str | float) -> str:
-    from gated.inspect.words import number
-
-    return number(value, whole=False) if isinstance(value, float) else str(value)
 
 
 def _listed() -> list[str]:

@@ -29,6 +29,7 @@ __all__ = [
     "Report",
     "SeriesRow",
     "TraceView",
+    "chart_data",
     "render",
     "write",
 ]
@@ -67,7 +68,7 @@ def render(report: Report) -> str:
         style=Markup(template_file("report.css")),
         library=Markup(library),
         program=Markup(program),
-        charts=Markup(_chart_data(charts)),
+        charts=Markup(chart_data(charts)),
     )
     megabytes = len(fill(size="0.0 MB").encode()) / 1e6
     return fill(size=f"{megabytes:.1f} MB")
@@ -83,7 +84,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     return write_whole(render(report), path)
 
 
-def _chart_data(charts: Sequence[Chart]) -> str:
+def chart_data(charts: Sequence[Chart]) -> str:
     """The figures as JSON that holds no character with which markup could start."""
     tree = {c.id: {"height": c.height, "figures": c.figures} for c in charts}
     text = json.dumps(tree, separators=(",", ":"), allow_nan=False)

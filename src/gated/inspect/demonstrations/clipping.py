@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,79 +46,81 @@ def run(
         radius: the largest modulus of an eigenvalue of U at the start.
         rate: the learning rate of plain gradient descent.
     """
-    made = {"learning_rate": rate, "length": length, "units": units, "radius": radius}
-    free = [train(seed, steps, math.inf, **made) for seed in seeds]  # type: ignore[arg-type]
-    held = [train(seed, steps, clip, **made) for seed in seeds]  # type: ignore[arg-type]
-    won, won_free = (sum(one.end() < LEARNED for one in kind) for kind in (held, free))
+    sizes = _Sizes(length, units, radius, rate)
+    free = [train(seed, steps, math.inf, sizes) for seed in seeds]
+    held = [train(seed, steps, clip, sizes) for seed in seeds]
+    learned, learned_free = (sum(one.end() < LEARNED for one in kind) for kind in (held, free))
+    shown = _telling(free, held)
     rows = tuple(
         (seed, a.end(), float(a.norms.max()), b.end(), float(b.norms.max()))
         for seed, a, b in zip(seeds, free, held, strict=True)
     )
-    shown = _telling(free, held)
-    worst = int(free[shown].norms.argmax())
+    columns = ("start", "free: error", "free: norm", "clipped: error", "clipped: norm")
     return conclude(
         "clipping",
-        won > won_free,
-        done=(
-            f"An RNN of {units} units reads {length} numbers, the first ±1, the others small "
-            f"noise, and is to answer ±0.5 by the sign of the first. The read-out is fixed; its "
-            f"own weights are learned by plain gradient descent, rate {rate:g}, {steps} batches of "
-            "32.",
-            f"The recurrent matrix starts with eigenvalues of modulus up to {radius:g}. Trained "
-            f"from {len(seeds)} starts, each once as it is, once with the norm of the gradient "
-            f"clipped at {clip:g} (torch.nn.utils.clip_grad_norm_), on the same batches.",
-        ),
+        learned > learned_free,
+        done=_done(sizes, steps, len(seeds), clip),
         found=(
-            f"With clipping {won} of {len(seeds)} learn it (error below {LEARNED:g}), without "
-            f"{won_free} of {len(seeds)}. Always answering 0 has the error {GUESS:g}.",
-            f"From start {seeds[shown]}, without clipping, the gradient's norm is "
-            f"{number(free[shown].norms[worst])} at batch {worst + 1}. One step that long throws "
-            f"the weights far away: from then on the norm is {number(_after(free[shown], worst))} "
-            f"in the middle, and the error ends at {number(free[shown].end())}. With clipping it "
-            f"ends at {number(held[shown].end())}.",
+            f"With clipping {learned} of {len(seeds)} learn it (error below {LEARNED:g}), without "
+            f"{learned_free} of {len(seeds)}. Always answering 0 has the error {GUESS:g}.",
+            _told(free[shown], held[shown], seeds[shown]),
             "Clipping shortens a step and keeps its direction. It brings back nothing that has "
-            "vanished, and is no promise: "
-            + (
-                f"{len(seeds) - won} of {len(seeds)} still fail."
-                if won < len(seeds)
-                else "other rates and sizes still fail."
-            ),
+            f"vanished. With it, {len(seeds) - learned} of {len(seeds)} still fail.",
         ),
-        tables=(
-            Table(
-                "error at the end, and the largest norm of the gradient",
-                ("start", "free: error", "free: norm", "clipped: error", "clipped: norm"),
-                rows,
-            ),
-        ),
+        tables=(Table("error at the end, and the largest norm of the gradient", columns, rows),),
         curves=(_losses(free[shown], held[shown], seeds[shown]), _norms(free[shown], clip)),
-        numbers={"learned with": won, "learned without": won_free},
+        numbers={"learned with": learned, "learned without": learned_free},
     )
 
 
-def train(
-    seed: int,
-    steps: int,
-    clip: float,
-    *,
-    learning_rate: float = 0.2,
-    length: int = 40,
-    units: int = 16,
-    radius: float = 2.0,
-) -> Fit:
+@dataclass(frozen=True)
+class _Sizes:
+    length: int = 40
+    units: int = 16
+    radius: float = 2.0
+    rate: float = 0.2
+
+
+def _done(sizes: _Sizes, steps: int, starts: int, clip: float) -> tuple[str, ...]:
+    return (
+        f"An RNN of {sizes.units} units reads {sizes.length} numbers, the first ±1, the others "
+        "small noise, and is to answer ±0.5 by the sign of the first. The read-out is fixed; its "
+        f"own weights are learned by plain gradient descent, rate {sizes.rate:g}, {steps} batches "
+        "of 32.",
+        f"The recurrent matrix starts with eigenvalues of modulus up to {sizes.radius:g}. Trained "
+        f"from {starts} starts, each once as it is, once with the norm of the gradient clipped at "
+        f"{clip:g} (torch.nn.utils.clip_grad_norm_), on the same batches.",
+    )
+
+
+def _told(free: Fit, held: Fit, seed: int) -> str:
+    """What happens where clipping makes the greatest difference."""
+    worst = int(free.norms.argmax())
+    after = free.norms[worst + 1 :]
+    said = f": from then on the median norm is {number(float(np.median(after)))}" * bool(len(after))
+    return (
+        f"From start {seed}, without clipping, the norm of the gradient is "
+        f"{number(free.norms[worst])} at batch {worst + 1}. One step that long throws the weights "
+        f"far away{said}. The error ends at {number(free.end())}, with clipping at "
+        f"{number(held.end())}."
+    )
+
+
+def train(seed: int, steps: int, clip: float, sizes: _Sizes | None = None) -> Fit:
     """One training; `clip` = inf leaves the gradient as it is, but measures its norm."""
-    draw = torch.Generator().manual_seed(1000 + seed)
+    sizes = sizes or _Sizes()
+    units, draw = sizes.units, torch.Generator().manual_seed(1000 + seed)
     weights = torch.rand(units, 1, generator=draw, dtype=torch.float64) * 2 - 1
     read = torch.randn(units, generator=draw, dtype=torch.float64) / math.sqrt(units)
-    start = Given({"U": gaussian(units, radius, seed), "W": weights / math.sqrt(units)})
+    start = Given({"U": gaussian(units, sizes.radius, seed), "W": weights / math.sqrt(units)})
     layer = Recurrent(
         "rnn", 1, units, batch_first=True, dtype=torch.float64, init=start, engine="torch"
     )
     return fit(
         layer,
         lambda last: last @ read,
-        lambda random: _batch(random, length),
-        torch.optim.SGD(layer.parameters(), lr=learning_rate),
+        lambda random: _batch(random, sizes.length),
+        torch.optim.SGD(layer.parameters(), lr=sizes.rate),
         steps=steps,
         seed=seed,
         clip=clip,
@@ -129,11 +132,6 @@ def _batch(random: torch.Generator, length: int) -> tuple[Tensor, Tensor]:
     sign = torch.randint(2, (32,), generator=random).to(x.dtype) * 2 - 1
     x[:, 0, 0] = sign
     return x, 0.5 * sign
-
-
-def _after(free: Fit, batch: int) -> float:
-    """The median norm after a batch."""
-    return float(np.median(free.norms[batch + 1 :])) if batch + 1 < len(free.norms) else math.nan
 
 
 def _telling(free: list[Fit], held: list[Fit]) -> int:

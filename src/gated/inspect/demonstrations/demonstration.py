@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.inspect.demonstrations.texts import TEXTS
+from gated.inspect.words import number
 
 __all__ = ["Array", "Curves", "Demonstration", "Line", "Row", "Table", "conclude"]
 
@@ -61,6 +62,17 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    def texts(self) -> list[list[str]]:
+        """The rows as people read them: numbers with three digits, whole ones as they are.
+
+        >>> Table("", ("f", "steps", "left"), ((0.9, 100, 0.9**100),)).texts()
+        [['0.900', '100', '2.66e−05']]
+        """
+        return [
+            [number(v, whole=False) if isinstance(v, float) else str(v) for v in row]
+            for row in self.rows
+        ]
 
 
 @dataclass(frozen=True)

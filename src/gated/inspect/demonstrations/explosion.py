@@ -20,7 +20,8 @@ from gated.layers.recurrent import Recurrent
 
 __all__ = ["at_rest", "run", "scaled"]
 
-ALONE = 3.92  # U.g of the LSTM of one unit: it grows by 0.5 + 0.25 * 3.92 = 1.48 a step
+WEIGHT = 3.92  # U.g of the LSTM of one unit: it grows by 0.5 + 0.25 * 3.92 = 1.48 a step
+REST, NOISY, ALONE = "RNN at rest", "RNN with inputs", "LSTM of 1 unit at rest"
 
 
 def run(
@@ -39,49 +40,26 @@ def run(
         scales: what PyTorch's starting weights of an LSTM are multiplied by.
         seed: of weights and inputs.
 
-    Source: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.1: an eigenvalue above 1 / γ is
-    necessary for an RNN's gradient to explode, not enough: where tanh saturates its slope is small.
+    Source: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.1: a singular value of U above
+    1 / γ is necessary for an RNN's gradient to explode, and not enough: where tanh saturates its
+    slope is small.
     """
     draw = torch.Generator().manual_seed(seed)
     x = torch.randn(steps + 1, 4, generator=draw, dtype=torch.float64)
     matrix = gaussian(units, radius, seed)
-    rest, noisy = _rnn(matrix, 0 * x), _rnn(matrix, x)
-    lstms = {f"LSTM, weights × {scale:g}": scaled(scale, units, x, seed) for scale in scales}
-    alone = at_rest(steps)
-    lines = {
-        "RNN at rest": rest,
-        "RNN with inputs": noisy,
-        **lstms,
-        "LSTM of 1 unit at rest": alone,
-    }
-    most = max(lstms, key=lambda name: lstms[name][-1])
-    numbers = {name: float(values[-1]) for name, values in lines.items()} | {"radius": radius}
-    rows = tuple((name, float(values[-1])) for name, values in lines.items())
+    lines = {REST: _rnn(matrix, 0 * x), NOISY: _rnn(matrix, x)}
+    for scale in scales:
+        lines[f"LSTM, weights × {scale:g}"] = scaled(scale, units, x, seed)
+    lines[ALONE] = at_rest(steps)
+    ends = {name: float(values[-1]) for name, values in lines.items()}
+    most = max((name for name in ends if "×" in name), key=ends.__getitem__)
     back = np.arange(steps + 1)
     return conclude(
         "explosion",
-        rest[-1] > 1e3 and lstms[most][-1] > 1e3 and alone[-1] > 1e3,
-        done=(
-            f"The sum of the last state (h of an RNN, c of an LSTM) is followed {steps} steps back "
-            f"by autograd: the norm of its gradient at that state, as a multiple of the norm at "
-            f"the end. {units} units, float64.",
-            f"The RNN's matrix has eigenvalues of modulus up to {radius:g}. It runs without input, "
-            "where every slope of tanh is 1, and with random inputs, where they are smaller.",
-            "The LSTMs have PyTorch's starting weights, multiplied, and the same random inputs. "
-            f"The last one has one unit, no input, and one weight that is not 0: U_g = {ALONE:g}.",
-        ),
-        found=(
-            f"RNN at rest: {number(rest[-1])} after {steps} steps; {radius:g}^{steps} = "
-            f"{number(radius**steps)}. With inputs {number(noisy[-1])}: an eigenvalue above 1 is "
-            "needed for an explosion, but saturation can prevent it.",
-            f"{most}: {number(lstms[most][-1])}. With {next(iter(lstms))[6:]} it is "
-            f"{number(lstms[next(iter(lstms))][-1])}. Nothing in the LSTM's equations bounds it.",
-            f"Why, in one unit at rest: along c alone a step keeps f = 0.5. The way from c to h "
-            f"and back through U_g adds o i U_g = 0.25 × {ALONE:g}. Together "
-            f"{0.5 + 0.25 * ALONE:g} a step, which is {number(alone[-1])} in {steps} steps.",
-            "What is true: the path along c alone is a product of forget gates, and so at most 1.",
-        ),
-        tables=(Table(f"gradient {steps} steps back", ("network", "norm"), rows),),
+        min(ends[REST], ends[most], ends[ALONE]) > 1e3,
+        done=_done(steps, units, radius),
+        found=_found(ends, most, steps, radius),
+        tables=(Table(f"gradient {steps} steps back", ("network", "norm"), tuple(ends.items())),),
         curves=(
             Curves(
                 "The gradient, step by step back",
@@ -92,7 +70,34 @@ def run(
                 log=True,
             ),
         ),
-        numbers=numbers,
+        numbers=ends,
+    )
+
+
+def _done(steps: int, units: int, radius: float) -> tuple[str, ...]:
+    return (
+        f"The sum of the last state (h of an RNN, c of an LSTM) is followed {steps} steps back "
+        f"by autograd: the norm of its gradient at that state, as a multiple of the norm at "
+        f"the end. {units} units, float64.",
+        f"The RNN's matrix has eigenvalues of modulus up to {radius:g}. It runs without input, "
+        "where every slope of tanh is 1, and with random inputs, where they are smaller.",
+        "The LSTMs have PyTorch's starting weights, multiplied, and the same random inputs. "
+        f"The last one has one unit, no input, and one weight that is not 0: U_g = {WEIGHT:g}.",
+    )
+
+
+def _found(ends: dict[str, float], most: str, steps: int, radius: float) -> tuple[str, ...]:
+    least = next(name for name in ends if "×" in name)
+    return (
+        f"RNN at rest: {number(ends[REST])} after {steps} steps; {radius:g}^{steps} = "
+        f"{number(radius**steps)}. With inputs {number(ends[NOISY])}: large weights can explode "
+        "and need not, for saturated units pass little on.",
+        f"{most}: {number(ends[most])}. With {least.removeprefix('LSTM, ')} it is "
+        f"{number(ends[least])}. Nothing in the LSTM's equations bounds it.",
+        f"Why, in one unit at rest: along c alone a step keeps f = 0.5. The way from c to h and "
+        f"back through U_g adds o i U_g = 0.25 × {WEIGHT:g}. Together {0.5 + 0.25 * WEIGHT:g} a "
+        f"step, which is {number(ends[ALONE])} in {steps} steps.",
+        "What is true: the path along c alone is a product of forget gates, and so at most 1.",
     )
 
 
@@ -114,7 +119,7 @@ def scaled(scale: float, units: int, x: Tensor, seed: int) -> Array:
     return _norms(layer, x, "c")
 
 
-def at_rest(steps: int, weight: float = ALONE) -> Array:
+def at_rest(steps: int, weight: float = WEIGHT) -> Array:
     """The same for one unit without input, U.g the only weight: (0.5 + 0.25 * U.g) ** steps back.
 
     >>> at_rest(2, 4.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -41,65 +42,79 @@ def run(
         seed: of what is held and of what comes later.
     """
     shares, lives = kept(keeps, steps)
-    by_bias, bias_lives = kept(tuple(_sigmoid(b) for b in biases), steps)
+    table = tuple((f, float(s), float(n)) for f, s, n in zip(keeps, shares[-1], lives, strict=True))
+    gates = [_sigmoid(b) for b in biases]
+    by_bias = zip(biases, gates, *_ends(gates, steps), strict=True)
+    bias_table = tuple((b, f, float(s), float(n)) for b, f, s, n in by_bias)
     told = overlaid(steps, rows, seed)
-    at = np.arange(steps + 1)
-    last = shares[-1]
-    table = tuple((f, float(s), float(n)) for f, s, n in zip(keeps, last, lives, strict=True))
-    bias_table = tuple(
-        (b, _sigmoid(b), float(s), float(n))
-        for b, s, n in zip(biases, by_bias[-1], bias_lives, strict=True)
-    )
-    numbers = {f"kept {f:g}": float(s) for f, s in zip(keeps, last, strict=True)}
-    numbers |= {f"half-life {f:g}": float(n) for f, n in zip(keeps, lives, strict=True)}
-    numbers["told apart"] = float(told[-1])
-    fading = [s for f, s in zip(keeps, last, strict=True) if f < 1]
     return conclude(
         "forgetting",
-        all(0 < s < 1 for s in fading) and told[-1] < 0.9,
-        done=(
-            f"One LSTM layer of {len(keeps)} units, each with its own forget gate, starts at c = 1 "
-            f"and runs {steps} steps without writing.",
-            "The same with the biases that people give the forget gate, in units that see nothing "
-            "else: f = σ(b).",
-            f"One unit with f = 1 holds a random number while random inputs are written into it, "
-            f"in {rows:,} sequences: how much of the spread of the last c comes from the "
-            "number that it held (R²).",
-        ),
-        found=(
-            "In one layer, at the same time: "
-            + ", ".join(f"f = {f:g} keeps {percent(s)}" for f, s, _ in table)
-            + f" after {steps} steps. Forgetting is by unit, and by shares.",
-            "Half is left after "
-            + ", ".join(f"{number(n)} steps (f = {f:g})" for f, _, n in table if f < 1)
-            + ".",
-            "A bias is no promise: "
-            + ", ".join(f"{b:g} has a half-life of {number(n)}" for b, _, _, n in bias_table)
-            + " steps. σ(b) is below 1 for every b, so everything fades in the end.",
-            f"With f = 1 exactly nothing fades, and yet: after {steps} steps of writing, only "
-            f"{percent(float(told[-1]))} of what c shows is the number that it held. The rest is "
-            "what came later. To keep it, i must close as well.",
-        ),
+        all(0 < share < 1 for f, share, _ in table if f < 1) and told[-1] < 0.9,
+        done=_done(len(keeps), steps, rows),
+        found=_found(table, bias_table, float(told[-1]), steps),
         tables=(
             Table(f"what is kept after {steps} steps", ("f", "share", "half-life"), table),
             Table("the bias of the forget gate", ("b", "f", "share", "half-life"), bias_table),
         ),
-        curves=(
-            Curves(
-                "What is left of c",
-                "steps later",
-                "share",
-                {f"f = {f:g}": Line.of(at, shares[:, k]) for k, f in enumerate(keeps)},
-            ),
-            Curves(
-                "f = 1 while the unit is written to: how much of c is what it held",
-                "steps later",
-                "R²",
-                {"measured": Line.of(at, told)},
-                {"1 / (1 + steps · variance written)": Line.of(at, 1 / (1 + at * _written()))},
-            ),
-        ),
-        numbers=numbers,
+        curves=(_fading(keeps, shares), _overlay(told)),
+        numbers={f"kept {f:g}": share for f, share, _ in table}
+        | {f"half-life {f:g}": life for f, _, life in table}
+        | {"told apart": float(told[-1])},
+    )
+
+
+def _ends(gates: Sequence[float], steps: int) -> tuple[Array, Array]:
+    shares, lives = kept(tuple(gates), steps)
+    return shares[-1], lives
+
+
+def _done(units: int, steps: int, rows: int) -> tuple[str, ...]:
+    return (
+        f"One LSTM layer of {units} units, each with its own forget gate, starts at c = 1 and runs "
+        f"{steps} steps without writing.",
+        "The same with the biases that people give the forget gate, in units that see nothing "
+        "else: f = σ(b).",
+        f"One unit with f = 1 holds a random number while random inputs are written into it, in "
+        f"{rows:,} sequences: how much of the spread of the last c comes from the number that it "
+        "held (R²).",
+    )
+
+
+def _found(
+    table: tuple[tuple[float, ...], ...],
+    biases: tuple[tuple[float, ...], ...],
+    told: float,
+    steps: int,
+) -> tuple[str, ...]:
+    shares = ", ".join(f"f = {f:g} keeps {_share(s)}" for f, s, _ in table)
+    lives = ", ".join(f"{number(n)} (f = {f:g})" for f, _, n in table if f < 1)
+    bias_lives = ", ".join(f"{number(n)} (b = {b:g})" for b, _, _, n in biases)
+    return (
+        f"In one layer, at the same time: {shares} after {steps} steps. Forgetting is by unit, and "
+        "by shares.",
+        f"Half-lives in steps: {lives}.",
+        f"A bias is no promise. Half-lives in steps: {bias_lives}. σ(b) is below 1 for every b, so "
+        "everything fades in the end.",
+        f"With f = 1 exactly nothing fades, and yet: after {steps} steps of writing, only "
+        f"{percent(told)} of what c shows is the number that it held. The rest is what came later. "
+        "To keep it, i must close as well.",
+    )
+
+
+def _fading(keeps: tuple[float, ...], shares: Array) -> Curves:
+    at = np.arange(len(shares))
+    lines = {f"f = {f:g}": Line.of(at, shares[:, k]) for k, f in enumerate(keeps)}
+    return Curves("What is left of c", "steps later", "share", lines)
+
+
+def _overlay(told: Array) -> Curves:
+    at = np.arange(len(told))
+    return Curves(
+        "f = 1 while the unit is written to: how much of c is what it held",
+        "steps later",
+        "R²",
+        {"measured": Line.of(at, told)},
+        {"1 / (1 + steps · variance written)": Line.of(at, 1 / (1 + at * _written()))},
     )
 
 
@@ -142,6 +157,10 @@ def _written(weight: float = 0.3) -> float:
     """The variance of 0.5 tanh(weight x), x from N(0, 1), by quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     return float((weights * (0.5 * np.tanh(weight * nodes)) ** 2).sum() / math.sqrt(2 * math.pi))
+
+
+def _share(value: float) -> str:
+    return percent(value) if value >= 0.001 else number(value)
 
 
 def _bias(share: float) -> float:

@@ -61,69 +61,65 @@ def run(
         units: H.
         shift: what is added to a gate's bias to see whose gradient changes.
     """
-    task = _Task(length, units)
     kinds = {"none": None, **{gate: gate for gate in GATES}}
     trained = {
         name: [train(seed, batches, gate, length, units) for seed in seeds]
         for name, gate in kinds.items()
     }
     coupled = np.mean([coupling(seed, shift, length, units) for seed in seeds], axis=0)
-    free = np.mean([one.moved for one in trained["none"]], axis=0)
-    rows: tuple[Row, ...] = tuple((name, *_row(runs)) for name, runs in trained.items())
-    pairs: tuple[Row, ...] = tuple((gate, *map(float, coupled[k])) for k, gate in enumerate(GATES))
+    moved = np.mean([one.moved for one in trained["none"]], axis=0)
     least = float(coupled[~np.eye(4, dtype=bool)].min())
-    learned = sum(one.fit.end() < LEARNED for name in GATES for one in trained[name])
-    at = np.arange(1, batches + 1)
+    learned = [one.fit.end() < LEARNED for gate in GATES for one in trained[gate]]
+    rows: tuple[Row, ...] = tuple((name, *_row(runs)) for name, runs in trained.items())
+    pairs: tuple[Row, ...] = tuple((g, *map(float, coupled[k])) for k, g in enumerate(GATES))
+    columns = ("frozen", "batches", "error", *GATES)
+    change = f"change of each gradient when {shift:g} is added to the bias of the gate in front"
     return conclude(
         "gates",
-        bool(free.min() > 0.1) and least > 0.01,
-        done=(
-            f"{task.words} {batches} batches of 32, Adam, rate 0.03, from {len(seeds)} starts.",
-            "Once with everything learned, then with the weights of one gate frozen as they were "
-            "drawn (g, the candidate, counts as one).",
-            f"Before training: the gradient of each gate's weights, and by how much it changes "
-            f"when {shift:g} is added to the bias of another gate.",
-        ),
-        found=(
-            "All four move: their weights end at the distances "
-            + ", ".join(f"{number(d)} ({gate})" for gate, d in zip(GATES, free, strict=True))
-            + " from where they started.",
-            f"Their gradients are tied: shifting one gate changes every other gate's gradient, by "
-            f"{percent(least)} at least. c = f c₋ + i g and h = o tanh c are products; the "
-            "derivative in one factor holds the others.",
-            f"With one gate frozen {learned} of {len(GATES) * len(seeds)} trainings still reach an "
-            f"error below {LEARNED:g}: "
-            + "; ".join(f"without {gate} the others move {_by(trained, gate)}" for gate in GATES)
-            + " as far as before. On this short task no gate has a job that is its alone.",
-        ),
+        bool(moved.min() > 0.1) and least > 0.01 and all(learned),
+        done=_done(_Task(length, units), batches, len(seeds), shift),
+        found=_found(trained, moved, least, sum(learned)),
         tables=(
-            Table(
-                "frozen, batches to learn, error, and how far each moved",
-                ("frozen", "batches", "error", *GATES),
-                rows,
-            ),
-            Table(
-                f"change of the gradient of ... when {shift:g} is added to the bias of the first",
-                ("shifted", *GATES),
-                pairs,
-            ),
+            Table("one gate frozen: batches to learn, error, how far each moved", columns, rows),
+            Table(change, ("shifted", *GATES), pairs),
         ),
-        curves=(
-            Curves(
-                f"Error by batch, start {seeds[0]}",
-                "batch",
-                "squared error",
-                {
-                    ("all learned" if name == "none" else f"{name} frozen"): Line.of(
-                        at, runs[0].fit.losses
-                    )
-                    for name, runs in trained.items()
-                },
-                log=True,
-            ),
-        ),
-        numbers={"least coupling": least, "least moved": float(free.min()), "learned": learned},
+        curves=(_losses({name: runs[0] for name, runs in trained.items()}, seeds[0]),),
+        numbers={"least coupling": least, "least moved": float(moved.min())},
     )
+
+
+def _done(task: _Task, batches: int, starts: int, shift: float) -> tuple[str, ...]:
+    return (
+        f"{task.words} {batches} batches of 32, Adam, rate 0.03, from {starts} starts.",
+        "Once with everything learned, then with the weights of one gate frozen as they were "
+        "drawn (g, the candidate, counts as one).",
+        f"Before training: the gradient of each gate's weights, and by how much it changes when "
+        f"{shift:g} is added to the bias of another gate.",
+    )
+
+
+def _found(
+    trained: dict[str, list[Training]], moved: Array, least: float, learned: int
+) -> tuple[str, ...]:
+    count = sum(len(trained[gate]) for gate in GATES)
+    far = ", ".join(f"{number(d)} ({gate})" for gate, d in zip(GATES, moved, strict=True))
+    more = ", ".join(f"{_ratio(trained, gate):.2f} ({gate} frozen)" for gate in GATES)
+    return (
+        f"All four move: their weights end at the distances {far} from where they started.",
+        f"Their gradients are tied: shifting one gate changes every other gate's gradient, by "
+        f"{percent(least)} at least. c = f c₋ + i g and h = o tanh c are products; the derivative "
+        "in one factor holds the others.",
+        f"With one gate frozen {learned} of {count} trainings still reach an error below "
+        f"{LEARNED:g}. How far the others move then, as a multiple of before: {more}.",
+    )
+
+
+def _losses(shown: dict[str, Training], seed: int) -> Curves:
+    lines = {}
+    for name, one in shown.items():
+        at = np.arange(1, len(one.fit.losses) + 1)
+        lines["all learned" if name == "none" else f"{name} frozen"] = Line.of(at, one.fit.losses)
+    return Curves(f"Error by batch, start {seed}", "batch", "squared error", lines, log=True)
 
 
 def train(seed: int, batches: int, frozen: str | None, length: int, units: int) -> Training:
@@ -224,9 +220,8 @@ def _row(runs: list[Training]) -> tuple[float, ...]:
     return (batches, float(np.mean([one.fit.end() for one in runs])), *map(float, moved))
 
 
-def _by(trained: dict[str, list[Training]], gate: str) -> str:
-    """How far the others move when one gate is frozen, as a multiple of before: "1.2 times"."""
+def _ratio(trained: dict[str, list[Training]], gate: str) -> float:
+    """How far the others move when one gate is frozen, as a multiple of before."""
     others = [k for k, other in enumerate(GATES) if other != gate]
     pairs = zip(trained[gate], trained["none"], strict=True)
-    ratio = np.mean([a.moved[others].sum() / b.moved[others].sum() for a, b in pairs])
-    return f"{ratio:.2f} times"
+    return float(np.mean([a.moved[others].sum() / b.moved[others].sum() for a, b in pairs]))

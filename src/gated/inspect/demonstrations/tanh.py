@@ -35,6 +35,9 @@ class ReluLSTM(LSTM):
     }
 
 
+CELLS = {"RNN, tanh": "rnn", "RNN, ReLU": "rnn-relu", "LSTM, tanh": "lstm", "LSTM, ReLU": ReluLSTM}
+
+
 def run(
     steps: int = 100,
     units: int = 16,
@@ -53,47 +56,22 @@ def run(
         batches: of its training; 0 leaves it out.
         seed: of weights and inputs.
     """
-    cells = {"RNN, tanh": "rnn", "RNN, ReLU": "rnn-relu", "LSTM, tanh": "lstm",
-             "LSTM, ReLU": ReluLSTM}  # fmt: skip
     grown = {
         name: {radius: growth(cell, radius, steps, units, seed) for radius in radii}
-        for name, cell in cells.items()
+        for name, cell in CELLS.items()
     }
-    rows = tuple((r, *(float(grown[name][r][-1]) for name in cells)) for r in radii)
+    rows = tuple((r, *(float(grown[name][r][-1]) for name in CELLS)) for r in radii)
     exact = {scale: identity(scale, FAR) for scale in (0.99, 1.0, 1.01)}
     trained = recall(delay, batches, seed) if batches else {}
-    wide = radii[-1]
-    ends = {name: float(of[wide][-1]) for name, of in grown.items()}
-    at = np.arange(1, steps + 1)
+    ends = dict(zip(CELLS, rows[-1][1:], strict=True))
+    learned = trained.get("ReLU, identity", 0.0) < 0.5 * trained.get("ReLU, random", 1.0)
     return conclude(
         "tanh",
-        ends["RNN, tanh"] <= 1
-        and min(ends["RNN, ReLU"], ends["LSTM, ReLU"]) > 100
-        and trained.get("ReLU, identity", 0.0) < 0.5 * trained.get("ReLU, random", 1.0),
-        done=(
-            f"Networks of {units} units run {steps} steps of random inputs, their recurrent "
-            "matrices scaled to several sizes (largest modulus of an eigenvalue); the largest "
-            "entry of h at the end. The LSTM with ReLU is the library's LSTM with two lines "
-            "changed.",
-            f"A ReLU RNN whose matrix is 0.99, 1 and 1.01 times the identity: the gradient over "
-            f"{FAR} steps.",
-            f"Four RNNs learn to recall their first input, a number from 0 to 1, {delay} steps "
-            f"later: {batches} batches of 32, Adam, rate 0.01, clipped at 1.",
-        ),
-        found=(
-            f"At size {wide:g}, tanh: h is at most {number(ends['RNN, tanh'])} in the RNN and "
-            f"{number(ends['LSTM, tanh'])} in the LSTM, as for any weights. ReLU: "
-            f"{number(ends['RNN, ReLU'])} in the RNN, {number(ends['LSTM, ReLU'])} in the LSTM.",
-            f"At size {radii[0]:g} ReLU is harmless: "
-            f"{number(float(grown['RNN, ReLU'][radii[0]][-1]))} in the RNN. It is the "
-            "rectifier and large weights together.",
-            f"At the identity the ReLU network's gradient after {FAR} steps is exactly "
-            f"{number(exact[1.0])}; 1% off it is {number(exact[0.99])} or {number(exact[1.01])}. "
-            "It works on a knife's edge.",
-            *_learned(trained),
-        ),
+        ends["RNN, tanh"] <= 1 and min(ends["RNN, ReLU"], ends["LSTM, ReLU"]) > 100 and learned,
+        done=_done(steps, units, delay, batches),
+        found=(*_found(ends, rows, exact), *_learned(trained)),
         tables=(
-            Table(f"largest entry of h after {steps} steps", ("size", *cells), rows),
+            Table(f"largest entry of h after {steps} steps", ("size", *CELLS), rows),
             Table(
                 f"identity × s, ReLU: gradient over {FAR} steps",
                 ("s", "gradient"),
@@ -101,17 +79,50 @@ def run(
             ),
             *_trainings(trained),
         ),
-        curves=(
-            Curves(
-                f"Largest entry of h, size {wide:g}",
-                "step",
-                "largest |h|",
-                {name: Line.of(at, of[wide], 1e-30) for name, of in grown.items()},
-                {"what tanh allows": Line.of(at, 0 * at + 1.0)},
-                log=True,
-            ),
-        ),
+        curves=(_curves({name: of[radii[-1]] for name, of in grown.items()}, radii[-1]),),
         numbers={**ends, **{f"identity {s:g}": g for s, g in exact.items()}, **trained},
+    )
+
+
+def _done(steps: int, units: int, delay: int, batches: int) -> tuple[str, ...]:
+    return (
+        f"Networks of {units} units run {steps} steps of random inputs, their recurrent matrices "
+        "scaled to several sizes (largest modulus of an eigenvalue); the largest entry of h at "
+        "the end. The LSTM with ReLU is the library's LSTM with two lines changed.",
+        f"A ReLU RNN whose matrix is 0.99, 1 and 1.01 times the identity: the gradient over {FAR} "
+        "steps.",
+        *[
+            f"Four RNNs learn to recall their first input, a number from 0 to 1, {delay} steps "
+            f"later: {batches} batches of 32, Adam, rate 0.01, clipped at 1."
+        ]
+        * bool(batches),
+    )
+
+
+def _found(
+    ends: dict[str, float], rows: tuple[tuple[float, ...], ...], exact: dict[float, float]
+) -> tuple[str, ...]:
+    return (
+        f"At size {rows[-1][0]:g}, tanh: h is at most {number(ends['RNN, tanh'])} in the RNN and "
+        f"{number(ends['LSTM, tanh'])} in the LSTM; no weights can push it past 1. ReLU: "
+        f"{number(ends['RNN, ReLU'])} in the RNN, {number(ends['LSTM, ReLU'])} in the LSTM.",
+        f"At size {rows[0][0]:g} ReLU is harmless: {number(rows[0][2])} in the RNN. It is the "
+        "rectifier and large weights together.",
+        f"At the identity the ReLU network's gradient after {FAR} steps is exactly "
+        f"{number(exact[1.0])}; 1% off it is {number(exact[0.99])} or {number(exact[1.01])}. "
+        "It works on a knife's edge.",
+    )
+
+
+def _curves(lines: dict[str, Array], size: float) -> Curves:
+    at = np.arange(1, len(next(iter(lines.values()))) + 1)
+    return Curves(
+        f"Largest entry of h, size {size:g}",
+        "step",
+        "largest |h|",
+        {name: Line.of(at, values, 1e-30) for name, values in lines.items()},
+        {"what tanh allows": Line.of(at, 0 * at + 1.0)},
+        log=True,
     )
 
 

@@ -28,7 +28,7 @@ TEXTS = {
         "The RNN's gradient vanishes because its weights are below 1; the LSTM's does not.",
         f"{_PASCANU}, section 2; S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural "
         "Computation 9 (1997), section 3",
-        "True, with care: singular values below 1 are the guarantee, eigenvalues are not; "
+        "True, with care: singular values of U below 1 are the guarantee, eigenvalues are not; "
         "and the LSTM's gradient lasts as long as f is near 1.",
     ),
     "explosion": Text(
@@ -36,7 +36,7 @@ TEXTS = {
         "In an LSTM, exploding gradients are avoided.",
         f"often said of the cell state's own path; {_PASCANU}, for the RNN",
         "No: only the path along c is bounded by 1. Through h and the weights an LSTM's gradient "
-        "explodes as an RNN's does.",
+        "can explode as an RNN's can.",
     ),
     "clipping": Text(
         "Does clipping the gradient help?",

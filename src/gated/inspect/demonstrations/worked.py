@@ -86,5 +86,5 @@ def toys() -> tuple[Table, tuple[str, ...], dict[str, float]]:
     )
     numbers = {"scalar RNN": silent, "scalar RNN on words": spoken, "RNN of two units": pair,
                "direct": lstm.direct[0], "total": lstm.total[0]}  # fmt: skip
-    table = Table("three steps with every weight 0.5", ("network", "d last / d first"), rows)
+    table = Table("three steps with every weight 0.5", ("network", "gradient"), rows)
     return table, sentences, numbers
