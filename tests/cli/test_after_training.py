@@ -1,4 +1,4 @@
-"""`gated evaluate`, `backtest`, `predict` and `explain` on a finished run."""
+"""`gated evaluate`, `backtest`, `predict` and `report` on a finished run."""
 
 import json
 from pathlib import Path
@@ -149,15 +149,15 @@ def test_more_steps_than_were_trained_are_refused(gated, run):
     assert "--horizon 8: this model was trained to forecast 1 to 7 steps" in shown.line
 
 
-def test_explain_writes_the_page_and_prints_its_path(gated, run):
+def test_report_writes_the_page_and_prints_its_path(gated, run):
     (run / "report.html").unlink()
-    assert gated("explain", run).out == f"{run / 'report.html'}\n"
+    assert gated("report", run).out == f"{run / 'report.html'}\n"
     page = (run / "report.html").read_text()
     assert "beats the network (LSTM)" in page
     assert "seasonal naive" in page
 
 
-@pytest.mark.parametrize("command", ["evaluate", "backtest", "predict", "explain"])
+@pytest.mark.parametrize("command", ["evaluate", "backtest", "predict", "report", "explain"])
 def test_a_run_that_is_not_there_is_looked_for_nearby(gated, run, command):
     shown = gated(command, "shops")
     assert shown.code == 2

@@ -179,7 +179,7 @@ def test_a_package_that_is_missing_names_its_extra(run):
     cases = {
         "pandas": ("gated[forecast]", ["train", "forecast", "shops.csv"]),
         "sklearn": ("gated[forecast]", ["evaluate", str(run)]),
-        "plotly": ("gated[forecast]", ["explain", str(run)]),
+        "plotly": ("gated[forecast]", ["report", str(run)]),
         "bokeh_sampledata": ("gated[demo]", ["demo"]),
     }
     given = json.dumps([[package, *arguments] for package, (_, arguments) in cases.items()])

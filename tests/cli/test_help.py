@@ -7,8 +7,8 @@ import pytest
 
 from gated.tasks.forecast import ForecastConfig
 
-COMMANDS = [["demo"], ["train", "forecast"], ["evaluate"], ["backtest"], ["predict"], ["explain"],
-            ["learn"], ["cells"], ["demonstrate"], ["doctor"]]  # fmt: skip
+COMMANDS = [["demo"], ["train", "forecast"], ["evaluate"], ["backtest"], ["predict"], ["report"],
+            ["explain"], ["learn"], ["cells"], ["demonstrate"], ["doctor"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

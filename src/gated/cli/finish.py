@@ -49,6 +49,7 @@ def finish(
             f"page: {page}",
             f"next: gated predict {name}{_rows_ahead(forecaster)} --output forecast.csv",
             f"      gated backtest {name} --windows 4",
+            f"      gated explain {name}",
         ]
     )
     training = {

@@ -1,4 +1,4 @@
-"""`gated evaluate`, `gated backtest` and `gated explain`: a trained run looked at again."""
+"""`gated evaluate`, `gated backtest` and `gated report`: a trained run looked at again."""
 
 from __future__ import annotations
 
@@ -90,16 +90,17 @@ def backtest(run: str, windows: int, data: str | None, as_json: bool) -> None:
 
 @click.command(
     cls=Command,
-    examples=("gated explain runs/sales", "xdg-open $(gated explain runs/sales)"),
+    examples=("gated report runs/sales", "xdg-open $(gated report runs/sales)"),
 )
 @click.argument("run")
 @_DATA
 @_JSON
-def explain(run: str, data: str | None, as_json: bool) -> None:
-    """Write the page of the trained RUN again and print its path.
+def report(run: str, data: str | None, as_json: bool) -> None:
+    """Write the report of the trained RUN again and print its path.
 
     It shows the data's health, the verdict, forecasts, errors by step, learning curves, the gates
     over a real window, and how long each unit remembers. It needs no network to be read.
+    `gated explain` writes the page on which every gate can be read step by step.
     """
     from gated.cli.finish import write_page
     from gated.cli.opened import open_with_data

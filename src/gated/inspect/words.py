@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping
 from gated.errors import OptionError
 from gated.inspect.views import Outcome
 
-__all__ = ["cautions", "explain_metric", "flatten", "number", "percent", "plural", "verdict"]
+__all__ = [
+    "cautions",
+    "explain_metric",
+    "file_size",
+    "flatten",
+    "number",
+    "percent",
+    "plural",
+    "verdict",
+]
 
 _METRICS = {
     "mase": "the average error, divided by the error that repeating the last season (or the last "
@@ -179,3 +188,13 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", ", ".join(map(str, value)) or "none"
         else:
             yield f"{prefix}{key}", "none" if value is None else str(value)
+
+
+def file_size(count: int) -> str:
+    """A number of bytes for a person.
+
+    >>> file_size(12_345_678)
+    '12.3 MB'
+    """
+    power = min(3, int(math.log10(max(1, count)) // 3))
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"

@@ -28,7 +28,7 @@ _MEANINGS = {
     "c": "the memory", "h": "the output",
     "r": "how much of h the proposal sees", "z": "how much of h is kept", "n": "the proposed new h",
 }  # fmt: skip
-_STEPS = {"h": "hour", "D": "day", "W": "week", "MS": "month", "ME": "month", "min": "minute",
+STEPS = {"h": "hour", "D": "day", "W": "week", "MS": "month", "ME": "month", "min": "minute",
           "QS": "quarter", "YS": "year", "s": "second"}  # fmt: skip
 
 
@@ -54,12 +54,12 @@ def build_report(
     trace, memory = _inside(forecaster, data, net)
     several = len(evaluation.by_series) > 1
     return Report(
-        title=f"Forecast of {_target(data)}",
+        title=f"Forecast of {target_name(data)}",
         headline=headline,
         outcome=outcome,
         cautions=evaluation.cautions(),
         subtitle=_subtitle(forecaster, data),
-        step=_STEPS.get(data.freq or "", "step"),
+        step=STEPS.get(data.freq or "", "step"),
         network=evaluation.network,
         health=_health(data),
         health_notes=_notes(data),
@@ -80,7 +80,8 @@ def build_report(
     )
 
 
-def _target(data: SeriesSet) -> str:
+def target_name(data: SeriesSet) -> str:
+    """What is forecast, for a heading."""
     return data.target if data.target != "*" else f"{len(data)} series"
 
 
