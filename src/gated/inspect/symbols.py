@@ -27,7 +27,7 @@ def by_symbol(layer: Recurrent, index: int = 0, direction: int = 0) -> dict[str,
         "W.i" (H, D), "U.f" (H, H), "b.f" (H,), and whatever else the equations name. Where
         `torch.nn` stores two biases of which the equations see only the sum, it is that sum; a
         bias that the layer does not have is 0. A diagonal map is (H,), one of heads
-        (heads, H / heads, H / heads), a convolution (H, D, *kernel).
+        (heads, H / heads, H / heads), a convolution has the axes of its kernel behind (H, D).
 
     Raises:
         OptionError: there is no such layer or direction.
