@@ -164,6 +164,7 @@ def test_batch_comes_first_however_the_input_came(batch_first, form):
                 torch.testing.assert_close(call.values()[name][row, start:end], value)
         assert not call.values()["f"][row, length:].any()
     assert call.starts["c"].shape == (1, len(x), H)
+    assert repr(call) == f"Call(B={len(x)}, T={T}, i, f, g, o, c, h)"
     if form == "episodes":
         assert torch.equal(call.resets, starts)
 

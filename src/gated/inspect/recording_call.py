@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +31,7 @@ class Axes(NamedTuple):
         return value if self.batch_first else value.transpose(0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Call:
     """One call of a layer. Batch comes first in every tensor, whatever the layer's habit.
 
@@ -55,7 +55,10 @@ class Call:
     resets: Tensor | None
     continued: bool
     axes: Axes
-    shared: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
+    shared: tuple[tuple[Tensor, int], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Call(B={len(self.lengths)}, T={self.steps}, {', '.join(self.trace)})"
 
     def values(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """Gates and states of one layer in one direction, each (B, T, n).
@@ -107,7 +110,7 @@ class Call:
             return False
         whole = (before.lengths == before.steps) | (self.lengths == 0)
         states = zip(self.starts.values(), before.ends.values(), strict=True)
-        return bool(whole.all()) and all(torch.equal(start, end) for start, end in states)
+        return bool(whole.all()) and all(torch.equal(start.to(end), end) for start, end in states)
 
 
 def joined(calls: list[Call]) -> Call:
