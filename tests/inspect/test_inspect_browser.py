@@ -108,10 +108,26 @@ def seen(browser, report_file):
     page.context.close()
 
 
+@pytest.fixture(scope="module")
+def opened(browser, report_file):
+    """The page at a width and in a theme, opened once for the tests that only look."""
+    pages = {}
+
+    def look(viewport, scheme):
+        key = (viewport["width"], scheme)
+        if key not in pages:
+            pages[key] = Visit(browser, report_file, viewport=viewport, scheme=scheme)
+        return pages[key]
+
+    yield look
+    for page in pages.values():
+        page.context.close()
+
+
 @pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_loads_without_a_complaint_or_a_request(visit, viewport, scheme):
-    seen = visit(viewport=viewport, scheme=scheme)
+def test_the_page_loads_without_a_complaint_or_a_request(opened, viewport, scheme):
+    seen = opened(viewport, scheme)
     assert seen.complaints == []
     assert seen.requests == [seen.url]
 
@@ -125,8 +141,8 @@ def test_every_section_is_there_and_visible(seen):
 
 
 @pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
-def test_the_page_never_scrolls_sideways(visit, viewport):
-    seen = visit(viewport=viewport)
+def test_the_page_never_scrolls_sideways(opened, viewport):
+    seen = opened(viewport, "light")
     assert seen.ask("document.documentElement.scrollWidth") <= viewport["width"]
 
 
@@ -180,8 +196,8 @@ def test_choosing_another_window_draws_another_forecast(visit):
 @pytest.mark.parametrize(
     ("scheme", "colour"), [("light", "rgb(0, 114, 178)"), ("dark", "rgb(86, 180, 233)")]
 )
-def test_the_networks_line_has_the_themes_colour(visit, scheme, colour):
-    lines = visit(scheme=scheme).ask(
+def test_the_networks_line_has_the_themes_colour(opened, scheme, colour):
+    lines = opened(WIDE, scheme).ask(
         "[...document.querySelectorAll('#chart-horizon path.js-line')].map(p => p.style.stroke)"
     )
     assert lines[-1] == colour
