@@ -24,7 +24,9 @@ export function anchor({ chapter, screen }: Spot): string {
 /** Go so many screens on, or back. */
 export function move(by: number): void {
   const next = flat.value[at.value + by];
-  if (next) location.hash = anchor(next);
+  if (!next) return;
+  spot.value = next; // at once: the event of the address comes later than a second key may
+  location.hash = anchor(next);
 }
 
 function read(): void {

@@ -11,8 +11,8 @@ export type Read = { words: Word[]; values: Values[]; verdicts: number[] };
 /** The cells that the model can run on: as trained, and with one gate taken out. */
 export const CHANGES: { cell: string; label: string; says: string }[] = [
   { cell: "lstm", label: "as trained", says: "All gates as they were learned." },
-  { cell: "f=1", label: "f always 1", says: "Nothing is ever forgotten: what was said before the turn of the sentence stays." },
-  { cell: "f=0", label: "f always 0", says: "Everything is forgotten at each word: a “not” is gone when the adjective comes." },
+  { cell: "f=1", label: "f always 1", says: "Nothing is ever forgotten: what a word left behind, such as a “not” that has done its work, stays and piles up." },
+  { cell: "f=0", label: "f always 0", says: "The memory is emptied at each word: only what h carries over from the word before is left. Try “not good”." },
   { cell: "i=1", label: "i always 1", says: "Every candidate is written whole, however unimportant the word." },
   { cell: "o=1", label: "o always 1", says: "The memory is always shown whole, to the read-out and to the gates of the next step." },
 ];

@@ -163,8 +163,8 @@ function TwoUnits() {
         />
         <p class="caption">
           The gradient after {AHEAD} steps: <b data-testid="gradient">{short(norms.value.gradient.at(-1) ?? 0)}</b>. For
-          a while it may lie above the dashed line (“rises, then fades”); in the long run it follows it, or falls below
-          where tanh is flat.
+          a while it may lie above the dashed line (“rises, then fades”); in the long run it runs along with
+          it, or falls below where tanh is flat.
         </p>
       </div>
     </>
@@ -201,8 +201,8 @@ function Idea() {
         A fixed matrix must keep <i>everything</i> or lose <i>everything</i>, at its own pace, whatever it reads.
       </p>
       <p>
-        Eigenvalues of exactly 1 would keep the past for ever, useful or not. Training cannot hold them there: each
-        update moves them inside the circle, where the gradient vanishes, or outside, where it explodes (Hochreiter
+        Eigenvalues of exactly 1 would keep the past for ever, useful or not. And ordinary training does not hold them
+        there: each update moves them inside the circle, where the gradient vanishes, or outside, where it explodes (Hochreiter
         1991; Bengio, Simard and Frasconi 1994).
       </p>
       <p>

@@ -104,8 +104,8 @@ function Total() {
         <Slider label="bias of f" spoken="bias of the forget gate" value={example.forgetBias} min={-4} max={4} step={0.1} shown={(v) => fixed(v, 1)} />
         <p><button type="button" onClick={example.reset} disabled={!example.changed.value}>Set all back</button></p>
         <p class="aside">
-          Large weights make the side paths explode while the direct path stays at most 1: an LSTM cures vanishing, not
-          exploding. With weights near 0 both columns agree.
+          The direct path never exceeds 1; all paths together can: try weights of 0.8. Over many steps that is how an
+          LSTM’s gradient explodes (chapter 8). With weights near 0 hardly anything takes the side paths.
         </p>
       </div>
       <div class="figure"><Flow total /></div>
@@ -138,7 +138,7 @@ function Beside() {
           0.5 passes {short(0.5 ** 100)}.
         </p>
         <p class="aside">
-          “LSTMs do not suffer from vanishing gradients” is looser than it sounds: they do where <V>f</V> is small. The
+          “An LSTM’s gradient does not vanish” is looser than it sounds: it does where <V>f</V> is small. The
           chance to keep is there; training must take it. That is why <V>f</V>’s bias often starts at 1 (Jozefowicz et
           al. 2015).
         </p>

@@ -129,6 +129,20 @@ function Legend() {
   );
 }
 
+/** The gates as they are, or one of them fixed. */
+function Gates() {
+  return (
+    <>
+      <div class="presets" role="group" aria-label="Gates">
+        {CHANGES.map(({ cell, label }) => (
+          <button type="button" key={cell} aria-pressed={change.value === cell} onClick={() => (change.value = cell)}>{label}</button>
+        ))}
+      </div>
+      <p class="aside" aria-live="polite">{CHANGES.find(({ cell }) => cell === change.value)!.says}</p>
+    </>
+  );
+}
+
 function Famous() {
   return (
     <div class="sentence">
@@ -137,12 +151,7 @@ function Famous() {
         criticism. It never saw this sentence in training. Watch the verdict turn at “boring”, a bad word that “not at
         all” made good. Then take a gate away.
       </p>
-      <div class="presets" role="group" aria-label="Gates">
-        {CHANGES.map(({ cell, label }) => (
-          <button type="button" key={cell} aria-pressed={change.value === cell} onClick={() => (change.value = cell)}>{label}</button>
-        ))}
-      </div>
-      <p class="aside" aria-live="polite">{CHANGES.find(({ cell }) => cell === change.value)!.says}</p>
+      <Gates />
       <Reading />
     </div>
   );
@@ -180,6 +189,7 @@ function Own() {
           {model.vocabulary.map((word) => <button type="button" key={word} onClick={() => append(word)}>{word}</button>)}
         </div>
       </details>
+      <Gates />
       <Reading />
     </div>
   );

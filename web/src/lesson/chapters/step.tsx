@@ -61,9 +61,9 @@ function Equations() {
 
 const COLUMNS = ["i", "f", "g", "o", "c", "h"];
 
-function Table() {
+function Table({ printed }: { printed: boolean }) {
   const { values } = example.over.value;
-  const original = !example.changed.value;
+  const original = printed && !example.changed.value;
   return (
     <Scroll label="Table of all steps">
       <table class="steps tight">
@@ -101,9 +101,9 @@ function Walk() {
         <Words />
         <p class="result">
           “{example.words[t]}” is <Vi v="x" i={t + 1} /> = ({fixed(x[0]!, 1)}, {fixed(x[1]!, 1)}).{" "}
-          {t === 0 ? "Before it there is nothing: c and h are 0." : "Its c₋ and h₋ are the c and h of the word before."}
+          {t === 0 ? <>Before it there is nothing: <V>c</V> and <V>h</V> are 0.</> : <>What it finds are <V>c</V> and <V>h</V> of “{example.words[t - 1]}”.</>}
         </p>
-        <Table />
+        <Table printed />
         <p class="caption">
           {example.changed.value
             ? "The numbers are changed: the next screen sets them back."
@@ -144,7 +144,7 @@ function Change() {
           )}
         </div>
         <p><button type="button" onClick={example.reset} disabled={!example.changed.value}>Set all back</button></p>
-        <Table />
+        <Table printed={false} />
       </div>
       <div class="figure">
         <Words />
