@@ -430,6 +430,9 @@ def test_maps_show_changes_and_grow(seen):
     height, before = seen.ask(pixels)
     seen.page.select_option("label:has-text('Colours') select", "changes")
     assert seen.ask(pixels)[1] != before
+    changed = seen.ask(pixels)[1]
+    seen.page.select_option("label:has-text('Colours') select", "stretched")
+    assert seen.ask(pixels)[1] not in (before, changed)
     seen.page.select_option("label:has-text('Colours') select", "values")
     assert seen.ask(pixels)[1] == before
     seen.page.select_option("label:has-text('Maps') select", "large")

@@ -11,7 +11,7 @@ import { number, whole } from "./words";
 
 export function MapPanel({ place, map }: { place: Place; map: MapInfo }) {
   const tile = place.tiles.get(map.name)!.value;
-  const scale = scaleOf(map, tile);
+  const scale = scaleOf(place, map, tile);
   const own = map.size === place.units;
   return (
     <section class="panel" aria-label={`Heat map of ${map.name}`}>
@@ -23,18 +23,23 @@ export function MapPanel({ place, map }: { place: Place; map: MapInfo }) {
         {!own && <small>{map.size} of them, in the order of their numbers</small>}
       </header>
       <div class="row">
-        <ScaleBar scale={scale} beyond={!scale.changes && map.largest > 1.05 * Math.max(Math.abs(scale.low), scale.high)} />
+        <ScaleBar scale={scale} beyond={!scale.changes && !map.share && map.largest > 1.05 * Math.max(Math.abs(scale.low), scale.high)} />
         <Picture tile={tile} map={map} own={own} scale={scale} />
       </div>
     </section>
   );
 }
 
-function scaleOf(map: MapInfo, tile: Tile | null): Scale {
+function scaleOf(place: Place, map: MapInfo, tile: Tile | null): Scale {
   void dark.value; // signed() reads the colours of the theme
   if (state.colouring.value === "changes") {
     const reach = tile ? spread(tile) : 1;
     return { low: -reach, high: reach, colours: signed(), changes: true };
+  }
+  if (map.share && state.colouring.value === "stretched") {
+    const low = place.low.get(map.name)!.reduce((a, b) => Math.min(a, b), 1);
+    const high = place.high.get(map.name)!.reduce((a, b) => Math.max(a, b), 0);
+    if (high > low) return { low, high, colours: shares, changes: false };
   }
   if (map.share) return { low: 0, high: 1, colours: shares, changes: false };
   return { low: -map.reach, high: map.reach, colours: signed(), changes: false };

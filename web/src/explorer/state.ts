@@ -21,7 +21,7 @@ export const step = signal(Math.max(0, page.steps - 1));
 export const unit = signal(0);
 /** Where the pointer is: a step, and over a map the unit. */
 export const hover = signal<{ step: number; unit: number | null } | null>(null);
-export const colouring = signal<"values" | "changes">("values");
+export const colouring = signal<"values" | "stretched" | "changes">("values");
 export const tall = signal<"small" | "medium" | "large">("small");
 export const sort = signal("index");
 export const HEIGHTS = { small: 96, medium: 180, large: 420 };

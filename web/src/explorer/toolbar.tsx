@@ -22,6 +22,7 @@ export function Toolbar() {
         <span>Colours</span>
         <select value={state.colouring.value} onChange={(e) => (state.colouring.value = e.currentTarget.value as "values")}>
           <option value="values">values</option>
+          <option value="stretched">values, stretched to their range</option>
           <option value="changes">change from the unit's mean</option>
         </select>
       </label>

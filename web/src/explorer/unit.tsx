@@ -101,7 +101,7 @@ function Clamping({ of, unit }: { of: Place; unit: number }) {
       )}
       <p class="soft">
         Unclamped: {number(base)}. Bars: the largest change of any unit is full.
-        {of.whole.length > 0 && ` In all units at once: ${of.whole.map(([what, change]) => `${what} ${signedNumber(change ?? Number.NaN)}`).join(", ")}.`}
+        {of.whole.length > 0 && ` In all units at once: ${of.whole.map(([what, change]) => `${what}: ${signedNumber(change ?? Number.NaN)}`).join(", ")}.`}
       </p>
     </>
   );

@@ -68,7 +68,7 @@ function options({ lines, from, to, height, gutter, log }: Props, width: number)
         gap: 6,
         font: "12px system-ui, sans-serif",
         space: 28,
-        ...(log ? { splits: powers, values: tens, filter: undefined } : { values: figures }),
+        ...(log ? { splits: powers, values: tens, filter: (_: uPlot, splits: number[]) => splits } : { values: figures }),
       },
     ],
     series: [

@@ -18,7 +18,7 @@ from gated.data import Series, SeriesSet
 from gated.errors import OptionError
 from gated.inspect.explorer import Clamps, ExplorerView, Search, view
 from gated.tasks.forecast.forecaster import Forecaster
-from gated.tasks.forecast.learner import loss_by_step, origins_between
+from gated.tasks.forecast.learner import loss_by_step
 from gated.tasks.forecast.metric import HeldOut
 from gated.tasks.forecast.page import STEPS, target_name
 from gated.tasks.forecast.windows import Panel, Windows
@@ -179,20 +179,26 @@ def _window(forecaster: Forecaster, index: int, steps: int | None) -> _Window:
 
 
 def _search(forecaster: Forecaster) -> Search:
-    """Windows spread over all series."""
+    """Windows that do not overlap, so that one event is found once, spread over all series."""
     config, data, panel = forecaster.config, forecaster.data, forecaster.panel()
     context = config.context_length or 1
-    ends = panel.lengths
-    chosen = origins_between(torch.minimum(ends, torch.tensor(context)), ends, 0, _SEARCHED)
+    apart = [
+        (k, origin)
+        for k, one in enumerate(data.series)
+        for origin in range(len(one), 0 if len(one) <= context else context - 1, -context)
+    ]
+    pairs = [
+        apart[k] for k in np.linspace(0, len(apart) - 1, min(len(apart), _SEARCHED)).astype(int)
+    ]
+    chosen = torch.tensor(pairs).T
     dtype = next(forecaster.network.parameters()).dtype
     batches: list[Any] = []
-    for start in range(0, len(chosen[0]), _AT_ONCE):
+    for start in range(0, len(pairs), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         windows = panel.windows(chosen[0][some], chosen[1][some])
         future = windows.future[:, None, context:].to(dtype)
         read = windows.features(context).to(dtype), windows.y[:, :context].to(dtype)
         batches.append((*read, future if future.shape[-1] else None))
-    pairs = list(zip(chosen[0].tolist(), chosen[1].tolist(), strict=True))
     return Search(
         batches,
         label=lambda row, step: _label(data.series, pairs[row], context, step),
