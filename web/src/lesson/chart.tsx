@@ -13,6 +13,8 @@ export function Chart({ cell, lit = [], onPick }: Props) {
       const own = names.some((name) => lit.includes(name)) && !part.matches(".last, .input");
       part.classList.toggle("lit", own);
     });
+    const svg = place.current!.querySelector("svg")!;
+    svg.style.maxWidth = `${svg.viewBox.baseVal.width * 0.085}rem`; // letters of all cells alike
     place.current!.classList.toggle("dimmed", lit.length > 0);
   }, [cell, lit.join(" ")]);
   const pick = (event: MouseEvent) => {

@@ -71,6 +71,7 @@ function options({ curves, xLabel, yLabel, logX, logY, yRange }: Props): Omit<uP
     stroke: colour("--soft"),
     grid: { stroke: colour("--grid"), width: 1 },
     ticks: { show: false },
+    filter: (_, splits) => splits,
     splits: log ? (_, __, low, high) => decades(low, high) : undefined,
     values: (_, splits) => splits.map((v) => (v === null ? "" : figure(v, log))),
   });

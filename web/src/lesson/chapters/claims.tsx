@@ -58,6 +58,6 @@ function screen(claim: Claim): Screen {
 export const claims: Chapter = {
   id: "claims",
   name: "Claims that are too loose",
-  minutes: 3,
+  minutes: 2,
   screens: given.claims.map(screen),
 };

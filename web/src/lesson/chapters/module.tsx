@@ -75,7 +75,7 @@ function Lstm() {
 export const module: Chapter = {
   id: "module",
   name: "One layer against four",
-  minutes: 3,
+  minutes: 2,
   screens: [
     { title: "The RNN: one layer in the repeating module", Body: Rnn },
     { title: "The LSTM: four, and a memory that is not squashed", Body: Lstm },

@@ -157,7 +157,7 @@ function Change() {
 export const step: Chapter = {
   id: "step",
   name: "The LSTM, step by step",
-  minutes: 6,
+  minutes: 5,
   screens: [
     { title: "One word, six equations, every number", Body: Walk },
     { title: "Now move the numbers", Body: Change },
