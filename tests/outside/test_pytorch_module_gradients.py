@@ -58,9 +58,8 @@ def test_non_contiguous_tensors(name: str, training: bool, dtype: torch.dtype, e
         output = module(*args)
         given = mapped(torch.randn_like, output)
         expected = _gradients(output, tensors(args) + weights, given)
-        for own, incoming in itertools.product(
-            (args, mapped(_twisted, args)), (given, mapped(_twisted, given))
-        ):
+        ways = itertools.product((args, mapped(_twisted, args)), (given, mapped(_twisted, given)))
+        for own, incoming in list(ways)[1:]:
             again = module(*own)
             assert_same(again, output)
             assert_near(_gradients(again, tensors(own) + weights, incoming), expected, dtype)
