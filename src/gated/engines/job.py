@@ -46,8 +46,11 @@ class Form:
             found = _forms[key] = cls(cell, layout, sizes)
         return found
 
+    def __post_init__(self) -> None:
+        self._hash = hash((type(self.cell), self.layout))
+
     def __hash__(self) -> int:
-        return hash((type(self.cell), self.layout))
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Form.of, (self.cell, self.layout, dict(self.sizes))
@@ -120,8 +123,13 @@ class Job(NamedTuple):
     def stored(self, layer: int, direction: int) -> dict[str, Tensor]:
         """The stored tensors of one layer and direction by name."""
         names = [slot.name for slot in self.layout]
-        start = (layer * self.num_directions + direction) * len(names)
-        return dict(zip(names, self.weights[start : start + len(names)], strict=True))
+        return dict(zip(names, self.own_weights(layer, direction), strict=True))
+
+    def own_weights(self, layer: int, direction: int) -> Sequence[Tensor]:
+        """The stored tensors of one layer and direction, in the order of the layout."""
+        count = len(self.form.layout)
+        start = (layer * self.num_directions + direction) * count
+        return self.weights[start : start + count]
 
     def units(self, node: Node) -> int:
         """The number of units of a named value."""

@@ -59,9 +59,14 @@ class Quick:
         found = self.steppers.get(x.dtype, self)
         if found is self:
             found = self._find(layer, x.dtype)
-        if found is None or not _fit(x, states, weights, found, layer.input_size):
+        if (
+            found is None
+            or x.shape[1] != layer.input_size
+            or not _fit(x, states, found.widths)
+            or not found.fits(weights)
+        ):
             return None
-        output, final = found(x, states, weights)
+        output, final = found(x, states)
         return output, (tuple(final) if isinstance(state, tuple) else final[0])
 
     def _find(self, layer: Recurrent, dtype: torch.dtype) -> Any:
@@ -75,12 +80,10 @@ def _automatic() -> bool:
     return "cpu" in engines.AUTOMATIC
 
 
-def _fit(
-    x: Tensor, states: tuple[Any, ...], weights: list[Tensor], stepper: Any, size: int
-) -> bool:
+def _fit(x: Tensor, states: tuple[Any, ...], widths: list[int]) -> bool:
     """Whether the tensors are what the kernel reads: anything else is told by the long way."""
-    batch, dtype, widths = x.shape[0], x.dtype, stepper.widths
-    if x.shape[1] != size or not batch or not x.is_contiguous() or len(states) != len(widths):
+    (batch, size), dtype = x.shape, x.dtype
+    if not batch or not x.is_contiguous() or len(states) != len(widths):
         return False
     if batch == 1 and (size == 1 or 1 in widths):
         return False  # a single number may stand in memory with the other sign: Tensor.is_neg
@@ -91,14 +94,6 @@ def _fit(
             or one.dtype != dtype
             or not one.is_cpu
             or not one.is_contiguous()
-        ):
-            return False
-    for weight, shape in zip(weights, stepper.shapes, strict=True):
-        if (
-            weight.shape != shape
-            or weight.dtype != dtype
-            or not weight.is_cpu
-            or not weight.is_contiguous()
         ):
             return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gated.engines.cpu.spelling import indented
 from gated.engines.cpu.storage import Buffer
@@ -15,6 +16,11 @@ class Kernel:
 
     name: str
     buffers: tuple[Buffer, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The buffers' names."""
+        return tuple(buffer.name for buffer in self.buffers)
 
 
 @dataclass
@@ -81,7 +87,7 @@ def function(writer: Writer, name: str, letters: tuple[str, ...], parts: Parts) 
             "const auto make = [&](int me, Team<real>* team, index_t count) {",
             *indented([
                 f"Worker worker{{w, rows, team{values}, me}};",
-                "const index_t turn = std::max(count, TURN); (void)turn;",
+                "const index_t turn = std::min(std::max(count, TURN), count * steps); (void)turn;",
                 "worker.several.reserve(turn);",
                 *(f"worker.{name}.reserve({'turn' if buffer.kind == 'turn' else 'count'} * "
                   f"{writer.stride(buffer)});" for name, buffer in writer.scratch.items()),

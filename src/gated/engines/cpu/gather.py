@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gated.engines import reference
-from gated.engines.job import Job
+from gated.engines.job import Form, Job
 from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.loop import Forward
@@ -19,61 +20,91 @@ from gated.equations.symbols import Node
 from gated.errors import ShapeError
 
 
+class Part(NamedTuple):
+    """Blocks that stand one below the other in a stored tensor."""
+
+    slot: int
+    first: int
+    several: int
+    blocks: int  # in the whole tensor
+
+
+Parts = tuple[Part, ...]  # tensors whose sum is meant
+
+
+class Plan(NamedTuple):
+    """Where a loop's matrices and biases stand among a layer's stored tensors.
+
+    None for what must be computed from them; no parts for a bias that the layer does without.
+    """
+
+    matrices: tuple[Parts | None, ...]
+    added: tuple[Parts | None, ...]
+    banks: tuple[Parts | None, ...]
+
+
 def gather(loop: Forward, job: Job, values: Values) -> list[Tensor | None]:
     """The tensors that a loop takes, in its order; all steps and rows are one axis.
 
     First each stream's operand, matrix and what is added (None for nothing), then the loose values,
     the banks, and the states before the first step.
     """
-    layer, direction = values.place
-    stored = job.stored(layer, direction)
-    sizes, lead = values.sizes, job.sequence.shape[:-1]
-    check_stored(job, values.place, stored, sizes)
+    place, lead = values.place, job.sequence.shape[:-1]
+    stored, plan = job.own_weights(*place), _plan(loop, job.form)
+    check_stored(job, place, stored, values.sizes["D"])
     found: list[Tensor | None] = []
-    for stream in loop.streams:
+    for stream, matrix, added in zip(loop.streams, plan.matrices, plan.added, strict=True):
         operand = values.of(stream.operand)
         found.append(_flat(operand, lead, operand.shape[-1]))
-        found.append(stacked(stream.bank.keys, job.layout, stored, values))
-        found.append(_added(stream, job.layout, stored, values))
+        found.append(_stacked(matrix, stored) if matrix else _joined(stream.bank.keys, values))
+        found.append(_added(stream, values) if added is None else _stacked(added, stored))
     for node in loop.loose:
-        width = length(width_of(node), sizes)
+        width = length(width_of(node), values.sizes)
         value = values.of(node)
         timed = loop.given[node]
         found.append(_flat(value, lead, width) if timed else value.expand(width).contiguous())
-    for bank in loop.banks:
-        found.append(stacked(bank.keys, job.layout, stored, values))
-    place = layer * job.num_directions + direction
-    found += [state[place].contiguous().resolve_neg() for state in job.initial]
-    return found
+    for bank, parts in zip(loop.banks, plan.banks, strict=True):
+        found.append(_stacked(parts, stored) if parts else _joined(bank.keys, values))
+    number = place[0] * job.num_directions + place[1]
+    return found + [_dense(state.select(0, number)) for state in job.initial]
 
 
 def check_stored(
-    job: Job, place: tuple[int, int], stored: Mapping[str, Tensor], sizes: Mapping[str, int]
+    job: Job, place: tuple[int, int], stored: Sequence[Tensor], input_size: int
 ) -> None:
     """Kernels read as much memory as the sizes say: parameters must have it, in their type.
 
     ShapeError if one that was put in a parameter's place does not.
     """
-    like = job.sequence
-    for slot in job.layout:
-        value, expected = stored[slot.name], slot.shape(sizes)
-        if value.shape != expected or value.dtype != like.dtype or value.device != like.device:
-            name = f"{slot.name}_l{place[0]}{'_reverse' if place[1] else ''}"
+    dtype, device = job.sequence.dtype, job.sequence.device
+    # a size that stands for many cannot be looked up
+    shapes = _shapes if type(input_size) is int else _shapes.__wrapped__
+    for number, expected in enumerate(shapes(job.form, input_size)):
+        value = stored[number]
+        if value.shape != expected or value.dtype != dtype or value.device != device:
+            name = f"{job.layout[number].name}_l{place[0]}{'_reverse' if place[1] else ''}"
             raise ShapeError(
                 f"{job.cell.name}: {name} is {tuple(value.shape)} {value.dtype} on {value.device}, "
-                f"expected {expected} {like.dtype} on {like.device}; put back a parameter of the "
+                f"expected {expected} {dtype} on {device}; put back a parameter of the "
                 f"layer's sizes, or build a layer for what you have"
             )
+
+
+@lru_cache(maxsize=1024)
+def _shapes(form: Form, input_size: int) -> list[tuple[int, ...]]:
+    """The shapes of the stored tensors of a layer that reads inputs of a size."""
+    sizes = {**form.sizes, "D": input_size}
+    return [slot.shape(sizes) for slot in form.layout]
 
 
 class Values:
     """Values known before the loop, computed when they are asked for."""
 
     def __init__(
-        self, loop: Forward, job: Job, layer: int, direction: int, known: Mapping[Node, Tensor]
+        self, loop: Forward, job: Job, layer: int, direction: int, known: dict[Node, Tensor]
     ):
         self.loop, self.job, self.place = loop, job, (layer, direction)
-        self.known = dict(known)
+        self.known = known
         first = loop.graph.inputs[next(iter(job.inputs))]
         self.sizes = {**job.sizes, "D": known[first].shape[-1]}
         self.ready = False
@@ -95,55 +126,64 @@ class Values:
         self.known |= {leaves[key]: value for key, value in parameters.items() if key in leaves}
 
 
-def stacked(
-    keys: Sequence[str], slots: Sequence[Slot], stored: Mapping[str, Tensor], values: Values
-) -> Tensor:
-    """Parameters one below the other: a stored tensor as it is, where it holds just these."""
-    found = stored_blocks(tuple(keys), tuple(slots))
-    if found is None:
-        values.prepare()
-        labels = {n.label: n for n in values.known}
-        return torch.cat([values.known[labels[key]] for key in keys])
-    whole: Tensor | None = None
-    for name, first, count, blocks in found:
-        part = stored[name]
-        if count != blocks:
-            rows = part.shape[0] // blocks
-            part = part[first * rows : (first + count) * rows]
-        whole = part if whole is None else whole + part
-    assert whole is not None
-    return whole.contiguous()
-
-
 @lru_cache(maxsize=1024)
-def stored_blocks(
-    keys: tuple[str, ...], slots: tuple[Slot, ...]
-) -> list[tuple[str, int, int, int]] | None:
-    """The slots whose sum holds the keys in their order: name, first block, blocks, of how many."""
+def _plan(loop: Forward, form: Form) -> Plan:
+    """Where the loop's matrices and biases stand in layers of a form."""
+    slots = form.layout
+    return Plan(
+        tuple(stored_blocks(stream.bank.keys, slots) for stream in loop.streams),
+        tuple(_stored_biases(stream, slots) for stream in loop.streams),
+        tuple(stored_blocks(bank.keys, slots) for bank in loop.banks),
+    )
+
+
+def stored_blocks(keys: tuple[str, ...], slots: Sequence[Slot]) -> Parts | None:
+    """The stored blocks whose sum holds the keys in their order."""
     found = []
-    for slot in slots:
+    for number, slot in enumerate(slots):
         if not any(key in slot.keys for key in keys):
             continue
         first = slot.keys.index(keys[0]) if keys[0] in slot.keys else -1
         if first < 0 or slot.keys[first : first + len(keys)] != keys:
             return None
-        found.append((slot.name, first, len(keys), len(slot.keys)))
-    return found or None
+        found.append(Part(number, first, len(keys), len(slot.keys)))
+    return tuple(found) or None
 
 
-def _added(
-    stream: Stream, slots: Sequence[Slot], stored: Mapping[str, Tensor], values: Values
-) -> Tensor | None:
-    """What is added to a stream's products, one below the other."""
+def _stored_biases(stream: Stream, slots: Sequence[Slot]) -> Parts | None:
+    """Where what is added to a stream's products stands; no parts if nothing is."""
     if all(node is None for node in stream.added):
+        return ()
+    if any(node is None or node.op != "parameter" for node in stream.added):
         return None
-    if all(node is not None and node.op == "parameter" for node in stream.added):
-        keys = tuple(node.label for node in stream.added if node is not None)
-        names = {key for slot in slots for key in slot.keys}
-        if not names.intersection(keys):
-            return None  # a layer without biases
-        if names.issuperset(keys):
-            return stacked(keys, slots, stored, values)
+    keys = tuple(node.label for node in stream.added if node is not None)
+    held = {key for slot in slots for key in slot.keys}
+    if not held.intersection(keys):
+        return ()  # a layer without biases
+    return stored_blocks(keys, slots) if held.issuperset(keys) else None
+
+
+def _stacked(parts: Parts, stored: Sequence[Tensor]) -> Tensor | None:
+    """Blocks as they are stored, or their sum if several tensors have a share in them."""
+    whole: Tensor | None = None
+    for number, first, several, blocks in parts:
+        part = stored[number]
+        if several != blocks:
+            rows = part.shape[0] // blocks
+            part = part[first * rows : (first + several) * rows]
+        whole = part if whole is None else whole + part
+    return None if whole is None else whole.contiguous()
+
+
+def _joined(keys: Sequence[str], values: Values) -> Tensor:
+    """Parameters that do not stand together, one below the other."""
+    values.prepare()
+    labels = {n.label: n for n in values.known}
+    return torch.cat([values.known[labels[key]] for key in keys])
+
+
+def _added(stream: Stream, values: Values) -> Tensor:
+    """What is added to a stream's products, one below the other."""
     values.prepare()
     like = next(iter(values.known.values()))
     parts = []
@@ -154,5 +194,15 @@ def _added(
 
 
 def _flat(value: Tensor, lead: Sequence[int], width: int) -> Tensor:
+    if len(lead) == value.dim() - 1 and value.is_contiguous():
+        whole = value.view(-1, width)
+    else:
+        whole = value.expand(*lead, width).reshape(-1, width)
+    return _dense(whole)
+
+
+def _dense(value: Tensor) -> Tensor:
     # the imaginary part of a conjugate stands in memory with the other sign
-    return value.expand(*lead, width).reshape(-1, width).contiguous().resolve_neg()
+    return (
+        value if value.is_contiguous() and not value.is_neg() else value.contiguous().resolve_neg()
+    )

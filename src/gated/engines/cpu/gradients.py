@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from gated.engines.cpu.rows import Rows
 from gated.engines.cpu.storage import Place
 from gated.equations.graph import length
+from gated.equations.stacks import Bank
 from gated.equations.symbols import Node
 
 if TYPE_CHECKING:
@@ -32,21 +34,48 @@ def of_matrices(
         total = (
             torch.zeros_like(matrices) if _gaps(outer, bank.keys) else torch.empty_like(matrices)
         )
-        blocks = total.chunk(len(bank.keys))
-        k = 0
-        while k < len(bank.keys):
-            pairs = outer.get(bank.keys[k], [])
-            count = values.side_by_side(bank.keys[k:]) if total.dim() == 2 else 1
-            block = total[k * len(blocks[0]) : (k + count) * len(blocks[0])]
-            for number, (gradient, operand) in enumerate(pairs):
+        rows_each = len(total) // len(bank.keys)
+        for start, count in _runs(compiled, bank, dense=total.dim() == 2):
+            whole = count == len(bank.keys)
+            block = total if whole else total[start * rows_each : (start + count) * rows_each]
+            for number, (gradient, operand) in enumerate(outer.get(bank.keys[start], [])):
                 values.outer(block, gradient, operand, count, add=number > 0)
-            k += count
         found.append(total)
     return found
 
 
 def _gaps(outer: Mapping[str, list[tuple[Node, Node]]], keys: Sequence[str]) -> bool:
     return any(not outer.get(key) for key in keys)
+
+
+@lru_cache(maxsize=256)
+def _runs(compiled: Compiled, bank: Bank, *, dense: bool) -> list[tuple[int, int]]:
+    """Matrices whose gradients are one product: the first of each run, and how many."""
+    found, start = [], 0
+    while start < len(bank.keys):
+        count = _side_by_side(compiled, bank.keys[start:]) if dense else 1
+        found.append((start, count))
+        start += count
+    return found
+
+
+def _side_by_side(compiled: Compiled, keys: Sequence[str]) -> int:
+    """How many of the first matrices have gradients side by side, of products of one value."""
+    outer, products = compiled.back.outer, compiled.source.products
+    first = outer.get(keys[0], [])
+    if len(first) != 1:
+        return 1
+    start = products[first[0][0]]
+    count = 1
+    for key in keys[1:]:
+        pairs = outer.get(key, [])
+        if len(pairs) != 1 or pairs[0][1] is not first[0][1]:
+            break
+        place = products[pairs[0][0]]
+        if place.buffer != start.buffer or place.index != start.index + count:
+            break
+        count += 1
+    return count
 
 
 class _Values:
@@ -67,24 +96,6 @@ class _Values:
         before = sum(length(width, self.sizes) for width in buffer.widths[: place.index])
         own = buffer.widths[place.index : place.index + count]
         return self.made[buffer.name].narrow(1, before, sum(length(n, self.sizes) for n in own))
-
-    def side_by_side(self, keys: Sequence[str]) -> int:
-        """How many of the first matrices have gradients side by side, of products of one value."""
-        outer, products = self.compiled.back.outer, self.compiled.source.products
-        first = outer.get(keys[0], [])
-        if len(first) != 1:
-            return 1
-        start = products[first[0][0]]
-        count = 1
-        for key in keys[1:]:
-            pairs = outer.get(key, [])
-            if len(pairs) != 1 or pairs[0][1] is not first[0][1]:
-                break
-            place = products[pairs[0][0]]
-            if place.buffer != start.buffer or place.index != start.index + count:
-                break
-            count += 1
-        return count
 
     def outer(self, out: Tensor, gradient: Node, operand: Node, count: int, *, add: bool) -> None:
         """The sum over all steps of outer products, or that added to what stands there."""

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <sched.h>
+#include <utility>
 #ifdef STD_THREADS  // for a thread sanitizer, which does not know OpenMP
 #include <thread>
 #include <vector>
@@ -162,9 +163,11 @@ static inline void tile(const R* __restrict panel, index_t depth, const R* const
     typedef typename Packed<R>::vec vec;
     const R* row[ROWS];
     for (int r = 0; r < ROWS; ++r) row[r] = in[r] + into;
-    vec sum[ROWS][2 * PANELS];
+    vec sum[ROWS][2 * PANELS];  // in registers, if all loops around them are unrolled
+#pragma GCC unroll 8
     for (int p = 0; p < 2 * PANELS; ++p) {
         const vec start = from ? *reinterpret_cast<const vec*>(from + p * HALF) : vec{};
+#pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) sum[r][p] = start;
     }
     for (index_t k = 0; k < depth; ++k) {
@@ -176,7 +179,9 @@ static inline void tile(const R* __restrict panel, index_t depth, const R* const
             for (int p = 0; p < 2 * PANELS; ++p) sum[r][p] += column[p] * one;
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
         for (int p = 0; p < 2 * PANELS; ++p)
             put<R>(out[r] + onto + p * HALF, sum[r][p], wide - p * HALF, add);
 }
@@ -201,31 +206,69 @@ template <class R, int N> static inline R tree(const R* p) {
     }
 }
 
-// Rows of a matrix as it is stored, times one row: GROUP of them at once, each a dot product.
+// In lane i what two neighbours of a, or of b, sum to: a's where i has no STEP in it.
+template <class R, int STEP, size_t... I>
+static inline typename Packed<R>::vec folded(const typename Packed<R>::vec& a, const typename Packed<R>::vec& b,
+                                             std::index_sequence<I...>) {
+    constexpr int LENGTH = sizeof...(I);
+    return __builtin_shufflevector(a, b, (I & STEP ? LENGTH + (I & ~size_t(STEP)) : I)...) +
+           __builtin_shufflevector(a, b, (I & STEP ? LENGTH + I : I | STEP)...);
+}
+
+// The sums of as many vectors as each has lanes, in their order: neighbours first, then pairs.
+template <class R, int STEP> static inline typename Packed<R>::vec sums(const typename Packed<R>::vec* v) {
+    constexpr index_t HALF = Packed<R>::HALF;
+    if constexpr (STEP == HALF) {
+        return v[0];
+    } else {
+        typename Packed<R>::vec half[HALF / STEP / 2];
+        for (int i = 0; i < HALF / STEP / 2; ++i)
+            half[i] = folded<R, STEP>(v[2 * i], v[2 * i + 1], std::make_index_sequence<HALF>());
+        return sums<R, STEP * 2>(half);
+    }
+}
+
+// The products of one row with N rows of a matrix as it is stored, lane by lane, `whole` numbers of each.
+template <class R, int N>
+static inline void lanes(const R* __restrict matrix, index_t depth, index_t whole, const R* __restrict v,
+                         typename Packed<R>::vec* out) {
+    typedef typename Packed<R>::vec vec;
+    vec sum[N] = {};
+    for (index_t k = 0; k < whole; k += Packed<R>::HALF) {
+        const vec one = *reinterpret_cast<const vec*>(v + k);
+        for (int g = 0; g < N; ++g) sum[g] += *reinterpret_cast<const vec*>(matrix + g * depth + k) * one;
+    }
+    for (int g = 0; g < N; ++g) out[g] = sum[g];
+}
+
+// Rows of a matrix as it is stored, times one row: as many at once as a vector has lanes, or one.
 template <class R, int GROUP>
 static inline void dots(const R* __restrict matrix, index_t depth, const R* __restrict v, R* out, bool add,
                         const R* from) {
-    constexpr index_t HALF = Packed<R>::WIDE / 2;
+    constexpr index_t HALF = Packed<R>::HALF;
+    constexpr int SOME = GROUP < 8 ? GROUP : 8;  // whose sums stay in registers
     typedef typename Packed<R>::vec vec;
+    const index_t whole = depth / HALF * HALF;
     vec sum[GROUP];
-    for (int g = 0; g < GROUP; ++g) sum[g] = vec{};
-    index_t k = 0;
-    for (; k + HALF <= depth; k += HALF) {
-        const vec one = *reinterpret_cast<const vec*>(v + k);
-        for (int g = 0; g < GROUP; ++g) sum[g] += *reinterpret_cast<const vec*>(matrix + g * depth + k) * one;
+    for (int g = 0; g < GROUP; g += SOME) lanes<R, SOME>(matrix + g * depth, depth, whole, v, sum + g);
+    R total[GROUP];
+    if constexpr (GROUP == HALF) {
+        *reinterpret_cast<vec*>(total) = sums<R, 1>(sum);
+    } else {
+        for (int g = 0; g < GROUP; ++g) total[g] = tree<R, HALF>(reinterpret_cast<const R*>(&sum[g]));
     }
+    for (index_t m = whole; m < depth; ++m)
+        for (int g = 0; g < GROUP; ++g) total[g] += matrix[g * depth + m] * v[m];
     for (int g = 0; g < GROUP; ++g) {
-        R total = tree<R, HALF>(reinterpret_cast<const R*>(&sum[g]));
-        for (index_t m = k; m < depth; ++m) total += matrix[g * depth + m] * v[m];
-        if (from) total += from[g];
-        out[g] = add ? out[g] + total : total;
+        if (from) total[g] += from[g];
+        out[g] = add ? out[g] + total[g] : total[g];
     }
 }
 
 template <class R>
 ONCE void stored_rows(const Packed<R>& m, const R* const* in, R* const* out, index_t count, bool add,
                       index_t first, index_t end) {
-    constexpr index_t WIDE = Packed<R>::WIDE, GROUP = 8;
+    constexpr index_t WIDE = Packed<R>::WIDE, GROUP = Packed<R>::HALF;
     for (index_t k = first; k < end; ++k) {
         const index_t head = k / m.count, start = k % m.count * WIDE;
         const index_t wide = std::min(WIDE, m.rows - start);
@@ -315,6 +358,7 @@ static inline void outer_tile(const R* __restrict panel, index_t depth, const R*
     constexpr index_t WIDE = Packed<R>::WIDE, HALF = WIDE / 2;
     typedef typename Packed<R>::vec vec;
     vec sum[ROWS][2];
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) sum[r][0] = sum[r][1] = vec{};
     for (index_t k = 0; k < depth; ++k) {
         const vec left = *reinterpret_cast<const vec*>(panel + k * WIDE);
@@ -324,7 +368,9 @@ static inline void outer_tile(const R* __restrict panel, index_t depth, const R*
             sum[r][0] += left * one, sum[r][1] += right * one;
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 2
         for (int p = 0; p < 2; ++p)
             put<R>(out + r * ostride + p * HALF, sum[r][p], wide - p * HALF, add);
 }
@@ -334,22 +380,25 @@ static inline void outer_tile(const R* __restrict panel, index_t depth, const R*
 template <class R>
 ONCE void outer(const R* d, index_t dstride, const R* x, index_t xstride, index_t count,
                          index_t height, index_t depth, R* out, bool add, R* sums, int threads) {
-    constexpr index_t TILE = 8, BLOCK = 192, WIDE = Packed<R>::WIDE;
+    constexpr index_t TILE = 8, BLOCK = 320, WIDE = Packed<R>::WIDE;
     const index_t tiles = (height + TILE - 1) / TILE;
     parallel(threads < tiles ? threads : int(tiles), [&](int me, int of) {
         const index_t first = tiles * me / of * TILE, end = std::min(height, tiles * (me + 1) / of * TILE);
         const index_t panels = (depth + WIDE - 1) / WIDE, mine = (end - first + TILE - 1) / TILE;
         // far apart, rows of d fall into the same few sets of the cache
         const bool copy = dstride * sizeof(R) >= 2048;
+        // between the starts of two panels or parts: an odd number of cache lines, so that they do
+        // not fall into the same few sets either
+        constexpr index_t LINE = 64 / sizeof(R), side = WIDE * BLOCK + LINE, deep = TILE * BLOCK + LINE;
         Buffer<R> panel, part;
-        panel.reserve(panels * WIDE * BLOCK);
-        if (copy) part.reserve(mine * TILE * BLOCK);
+        panel.reserve(panels * side);
+        if (copy) part.reserve(mine * deep);
         if (sums) std::fill(sums + first, sums + end, R(0));
         for (index_t n = 0; n < count; n += BLOCK) {
             const index_t rows = std::min(BLOCK, count - n);
             for (index_t k = 0; k < rows; ++k)
                 for (index_t p = 0; p < panels; ++p) {
-                    R* to = panel.data + (p * rows + k) * WIDE;
+                    R* to = panel.data + p * side + k * WIDE;
                     const R* from = x + (n + k) * xstride + p * WIDE;
                     if (depth - p * WIDE >= WIDE) std::memcpy(to, from, WIDE * sizeof(R));
                     else std::memcpy(to, from, (depth - p * WIDE) * sizeof(R));
@@ -361,23 +410,23 @@ ONCE void outer(const R* d, index_t dstride, const R* x, index_t xstride, index_
             if (copy)
                 for (index_t k = 0; k < rows; ++k)
                     for (index_t g = first; g < end; g += TILE) {
-                        R* to = part.data + (g - first) * rows + k * TILE;
+                        R* to = part.data + (g - first) / TILE * deep + k * TILE;
                         const R* from = block + k * dstride + g;
                         if (end - g >= TILE) std::memcpy(to, from, TILE * sizeof(R));
                         else std::memcpy(to, from, (end - g) * sizeof(R));
                     }
             const bool more = add || n > 0;
-            for (index_t p = 0; p < panels; ++p)
-                for (index_t g = first; g < end; g += TILE) {
-                    const R* from = copy ? part.data + (g - first) * rows : block + g;
+            for (index_t g = first; g < end; g += TILE)
+                for (index_t p = 0; p < panels; ++p) {
+                    const R* from = copy ? part.data + (g - first) / TILE * deep : block + g;
                     const index_t stride = copy ? TILE : dstride, wide = depth - p * WIDE;
                     R* to = out + g * depth + p * WIDE;
-                    const R* side = panel.data + p * rows * WIDE;
+                    const R* panel_p = panel.data + p * side;
                     if (end - g >= TILE)
-                        outer_tile<R, TILE>(side, rows, from, stride, to, depth, wide, more);
+                        outer_tile<R, TILE>(panel_p, rows, from, stride, to, depth, wide, more);
                     else
                         for (index_t r = 0; r < end - g; ++r)
-                            outer_tile<R, 1>(side, rows, from + r, stride, to + r * depth, depth, wide, more);
+                            outer_tile<R, 1>(panel_p, rows, from + r, stride, to + r * depth, depth, wide, more);
                 }
         }
     });

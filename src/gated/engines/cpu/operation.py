@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.generate import Source, generate
 from gated.engines.cpu.gradients import of_matrices
 from gated.engines.cpu.rows import Rows
-from gated.engines.cpu.storage import Buffer, Kept
+from gated.engines.cpu.storage import Kept
 from gated.engines.cpu.threads import threads
 from gated.equations.graph import Graph, length
 from gated.equations.loop import Backward, Forward, backward, forward
@@ -30,12 +32,25 @@ Sizes = Mapping[str, int]
 Tensors = Sequence[Tensor | None]
 
 
+class Measures(NamedTuple):
+    """What follows from the lengths of a cell's letters.
+
+    `letters` is what a kernel is passed, `work` about how many multiplications a row's step takes,
+    `widths` the numbers in a row of each buffer.
+    """
+
+    letters: ctypes.Array[ctypes.c_int64]
+    work: int
+    widths: Mapping[str, int]
+
+
 class Compiled:
     """A cell's loops for one type of numbers.
 
     Attributes:
         loop, back: what they compute; kept: where it stands.
         source: the C++, and what its functions are passed.
+        given: the buffers of the tensors that a call takes, in the order of `gather`.
         traced: whether every named value is left for the caller to see.
     """
 
@@ -46,9 +61,11 @@ class Compiled:
         self.kept = Kept(self.loop, self.back)
         self.source: Source = generate(self.kept, real)
         self.library = library(self.source.text)
-        self._work: dict[tuple[int, ...], int] = {}
-        for kernel in (self.source.forward, self.source.training, self.source.backward):
-            function = getattr(self.library, kernel.name)
+        self.given = _given(self.loop)
+        self._measures: dict[tuple[int, ...], Measures] = {}
+        self.kernels = (self.source.forward, self.source.training, self.source.backward)
+        self.functions = {kernel.name: self.library[kernel.name] for kernel in self.kernels}
+        for function in self.functions.values():
             function.restype = None
             function.argtypes = [
                 ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
@@ -66,17 +83,16 @@ class Compiled:
             ctypes.c_int,
         ]  # fmt: skip
 
-    def call(self, kernel: Kernel, pointers: Mapping[str, int], sizes: Sizes, rows: Rows) -> None:
+    def call(
+        self, kernel: Kernel, pointers: Mapping[str, int | None], sizes: Sizes, rows: Rows
+    ) -> None:
         """Run one of the loops on the memory of its buffers, by name."""
-        count = len(kernel.buffers)
-        arrays = (ctypes.c_void_p * count)(*[pointers[b.name] or None for b in kernel.buffers])
-        letters = (ctypes.c_int64 * (len(self.source.letters) or 1))(
-            *[sizes[letter] for letter in self.source.letters]
-        )
-        several = self.work(sizes) * rows.total > SMALL
-        getattr(self.library, kernel.name)(
-            arrays, letters, rows.steps, rows.batch, rows.sizes.data_ptr(),
-            rows.offsets.data_ptr(), rows.reverse, threads() if several else 1,
+        measures = self.measures(sizes)
+        arrays = (ctypes.c_void_p * len(kernel.names))(*[pointers[n] for n in kernel.names])
+        several = measures.work * rows.total > SMALL
+        self.functions[kernel.name](
+            arrays, measures.letters, rows.steps, rows.batch, *rows.memory, rows.reverse,
+            threads() if several else 1,
         )  # fmt: skip
 
     def transposed_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -104,21 +120,33 @@ class Compiled:
             threads() if count * depth * height > SMALL else 1,
         )  # fmt: skip
 
-    def work(self, sizes: Sizes) -> int:
-        """About how many multiplications a row's step takes."""
+    def measures(self, sizes: Sizes) -> Measures:
+        """What follows from the lengths of the letters."""
         key = tuple(sizes.values())
-        if key not in self._work:
-            products = [
-                math.prod(length(dim.value or "H", sizes) for dim in matrix.shape)
-                for matrix in self.loop.matrices.values()
-            ]
-            streams = [
-                _width(buffer, sizes) * length(width_of(stream.operand), sizes)
-                for stream, buffer in zip(self.loop.streams, self.kept.streams, strict=True)
-            ]
-            pointwise = 64 * length(self.loop.graph.states[0].size, sizes)
-            self._work[key] = sum(products) + sum(streams) + pointwise
-        return self._work[key]
+        found = self._measures.get(key)
+        if found is None:
+            found = self._measures[key] = self._measured(sizes)
+        return found
+
+    def _measured(self, sizes: Sizes) -> Measures:
+        letters = [sizes[letter] for letter in self.source.letters]
+        buffers = {b.name: b for k in self.kernels for b in k.buffers}
+        buffers |= {b.name: b for b in (*self.kept.streams, *self.kept.buffers)}
+        widths = {n: sum(length(w, sizes) for w in b.widths) for n, b in buffers.items()}
+        products = [
+            math.prod(length(dim.value or "H", sizes) for dim in matrix.shape)
+            for matrix in self.loop.matrices.values()
+        ]
+        streams = [
+            widths[buffer.name] * length(width_of(stream.operand), sizes)
+            for stream, buffer in zip(self.loop.streams, self.kept.streams, strict=True)
+        ]
+        pointwise = 64 * length(self.loop.graph.states[0].size, sizes)
+        return Measures(
+            (ctypes.c_int64 * (len(letters) or 1))(*letters),
+            sum(products) + sum(streams) + pointwise,
+            widths,
+        )
 
 
 @lru_cache(maxsize=256)
@@ -148,26 +176,40 @@ class Inputs:
             several[:m], several[m : m + len(loop.banks)], several[m + len(loop.banks) :],
         )  # fmt: skip
 
-    def pointers(self) -> dict[str, int]:
-        """Their memory, by the buffers' names."""
-        found = {f"given_{k}": t.data_ptr() for k, t in enumerate(self.loose)}
-        found |= {f"bank_{k}": t.data_ptr() for k, t in enumerate(self.banks)}
-        for k, (operand, matrix, added) in enumerate(self.streams):
-            found[f"operand_{k}"], found[f"matrix_{k}"] = operand.data_ptr(), matrix.data_ptr()
-            found[f"added_{k}"] = 0 if added is None else added.data_ptr()
-            found[f"also_{k}"] = 0
-        return found
+
+def _given(loop: Forward) -> list[str]:
+    """The buffers in which the tensors of a call stand, by name."""
+    found = [f"{n}_{k}" for k in range(len(loop.streams)) for n in ("operand", "matrix", "added")]
+    found += [f"given_{k}" for k in range(len(loop.loose))]
+    found += [f"bank_{k}" for k in range(len(loop.banks))]
+    return found + [f"initial_{state.name}" for state in loop.graph.states]
+
+
+def _pointers(compiled: Compiled, tensors: Tensors) -> defaultdict[str, int | None]:
+    """The memory of a call's tensors by the buffers' names, nothing for other buffers."""
+    found: defaultdict[str, int | None] = defaultdict(_nothing)
+    for name, tensor in zip(compiled.given, tensors, strict=True):
+        if tensor is not None:
+            found[name] = tensor.data_ptr()
+    return found
+
+
+def _nothing() -> None:
+    return None
 
 
 def infer(compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors) -> list[Tensor]:
     """The first state at every step, and all states after each row's last."""
-    given = Inputs.of(compiled, tensors)
-    states, like = compiled.loop.graph.states, given.initial[0]
-    output = pool.empty((rows.total, length(states[0].size, sizes)), like)
-    finals = [state.clone() for state in given.initial]
-    pointers = given.pointers() | {f"state_{states[0].name}": output.data_ptr()}
+    states = compiled.loop.graph.states
+    initial = tensors[-len(states) :]
+    first = cast(Tensor, initial[0])
+    width = compiled.measures(sizes).widths[f"state_{states[0].name}"]
+    output = pool.empty((rows.total, width), first)
+    pointers = _pointers(compiled, tensors)
+    pointers[f"state_{states[0].name}"] = output.data_ptr()
+    finals = [torch.empty_like(cast(Tensor, state)) for state in initial]
     for state, final in zip(states, finals, strict=True):
-        pointers[f"initial_{state.name}"] = pointers[f"final_{state.name}"] = final.data_ptr()
+        pointers[f"final_{state.name}"] = final.data_ptr()
     compiled.call(compiled.source.forward, pointers, sizes, rows)
     return [output, *finals]
 
@@ -176,15 +218,14 @@ def train(
     compiled: Compiled, sizes: Sizes, rows: Rows, tensors: Tensors
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
     """As `infer`, and the buffers that the way back needs, by name."""
-    given = Inputs.of(compiled, tensors)
-    like = given.initial[0]
-    saved = {}
+    states, widths = compiled.loop.graph.states, compiled.measures(sizes).widths
+    initial = [cast(Tensor, state) for state in tensors[-len(states) :]]
+    pointers, saved = _pointers(compiled, tensors), {}
     for buffer in (*compiled.kept.streams, *compiled.kept.buffers):
-        saved[buffer.name] = pool.empty((rows.total, _width(buffer, sizes)), like)
-    pointers = given.pointers() | {name: t.data_ptr() for name, t in saved.items()}
-    finals = [torch.empty_like(state) for state in given.initial]
-    for state, first, final in zip(compiled.loop.graph.states, given.initial, finals, strict=True):
-        pointers[f"initial_{state.name}"] = first.data_ptr()
+        saved[buffer.name] = pool.empty((rows.total, widths[buffer.name]), initial[0])
+        pointers[buffer.name] = saved[buffer.name].data_ptr()
+    finals = [torch.empty_like(state) for state in initial]
+    for state, final in zip(states, finals, strict=True):
         pointers[f"final_{state.name}"] = final.data_ptr()
     compiled.call(compiled.source.training, pointers, sizes, rows)
     return [saved[compiled.kept.buffers[0].name], *finals], saved
@@ -203,30 +244,28 @@ def back(
     """
     given = Inputs.of(compiled, tensors)
     like, kernel = given.initial[0], compiled.source.backward
-    pointers = given.pointers() | {name: t.data_ptr() for name, t in saved.items()}
+    widths, pointers = compiled.measures(sizes).widths, _pointers(compiled, tensors)
+    for name, value in saved.items():
+        pointers[name] = value.data_ptr()
     carries = []
     for state, first, gradient in zip(
         compiled.loop.graph.states, given.initial, final, strict=True
     ):
-        pointers[f"initial_{state.name}"] = first.data_ptr()
         carry = torch.zeros_like(first) if gradient is None else gradient.clone(
             memory_format=torch.contiguous_format)  # fmt: skip
         pointers[f"carry_{state.name}"] = carry.data_ptr()
         carries.append(carry)
-    held = {name: None if d is None else d.contiguous() for name, d in arriving.items()}
-    pointers |= {f"d_{name}": 0 if d is None else d.data_ptr() for name, d in held.items()}
+    held = {name: d.contiguous() for name, d in arriving.items() if d is not None}
+    for name, value in held.items():
+        pointers[f"d_{name}"] = value.data_ptr()
     made = dict(saved)
     for buffer in kernel.buffers:
-        if buffer.name in pointers:
+        if buffer.name in pointers or buffer.kind == "maybe" or buffer.name in compiled.given:
             continue
-        width = _width(buffer, sizes)
-        if buffer.kind == "vector":
-            made[buffer.name] = like.new_empty(width)
-        elif buffer.kind == "maybe":
-            pointers[buffer.name] = 0
-            continue
-        else:
-            made[buffer.name] = pool.empty((rows.total, width), like)
+        shape = (
+            (widths[buffer.name],) if buffer.kind == "vector" else (rows.total, widths[buffer.name])
+        )
+        made[buffer.name] = pool.empty(shape, like)
         pointers[buffer.name] = made[buffer.name].data_ptr()
     compiled.call(kernel, pointers, sizes, rows)
     found: list[Tensor | None] = []
@@ -244,7 +283,3 @@ def back(
     found += [made.get(f"d_given_{k}") for k in range(len(given.loose))]
     found += of_matrices(compiled, sizes, rows, given, made, wanted[len(found) :])
     return [*found, *carries]
-
-
-def _width(buffer: Buffer, sizes: Sizes) -> int:
-    return sum(length(width, sizes) for width in buffer.widths)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -21,24 +23,34 @@ class Rows:
         self.full = batch_sizes is None
         self.steps, self.reverse = steps, reverse
         if batch_sizes is None:
-            self.sizes = torch.full((steps,), batch, dtype=torch.int64)
-            self.offsets = torch.arange(0, steps * batch, batch)
             self.batch, self.total = batch, steps * batch
+            *self._held, self.memory = _even(steps, batch)
         else:
-            self.sizes = batch_sizes.to(torch.int64).contiguous()
-            ends = torch.cumsum(self.sizes, 0)
-            self.offsets = ends - self.sizes
-            self.batch, self.total = int(self.sizes[0]), int(ends[-1])
+            sizes = batch_sizes.to(torch.int64).contiguous()
+            ends = torch.cumsum(sizes, 0)
+            self.batch, self.total = int(sizes[0]), int(ends[-1])
+            self._held = [sizes.numpy(), (ends - sizes).numpy()]
+            self.memory = _addresses(*self._held)
+
+    @property
+    def sizes(self) -> Tensor:
+        """The rows that reach each step, (T,)."""
+        return torch.from_numpy(self._held[0])
+
+    @property
+    def offsets(self) -> Tensor:
+        """Where each step stands, (T,)."""
+        return torch.from_numpy(self._held[1])
 
     def start(self, step: int) -> int:
         """Where a step stands."""
         if step == self.steps:
             return self.total
-        return step * self.batch if self.full else int(self.offsets[step])
+        return int(self._held[1][step])
 
     def reach(self, step: int) -> int:
         """How many rows reach a step."""
-        return self.batch if self.full else int(self.sizes[step])
+        return int(self._held[0][step])
 
     @cached_property
     def before(self) -> Tensor:
@@ -52,3 +64,18 @@ class Rows:
         else:
             shifted = torch.cat([initial, place[:-1]])
         return shifted[here]
+
+
+Numbers = NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _even(steps: int, batch: int) -> tuple[Numbers, Numbers, tuple[int, int]]:
+    """Sizes and offsets where all rows reach all steps, and where they stand in memory."""
+    sizes = np.full(steps, batch, np.int64)
+    offsets = np.arange(0, steps * batch, batch, dtype=np.int64)
+    return sizes, offsets, _addresses(sizes, offsets)
+
+
+def _addresses(sizes: Numbers, offsets: Numbers) -> tuple[int, int]:
+    return sizes.ctypes.data, offsets.ctypes.data
