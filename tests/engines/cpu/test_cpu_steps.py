@@ -28,7 +28,7 @@ class OneMatrix(Cell):
 
 
 # the short way is open to these
-CELLS = ["lstm", "peephole", "lstmp", "indrnn", OneMatrix]
+CELLS = ["lstm", "gru", "peephole", "lstmp", "indrnn", OneMatrix]
 
 
 def layer_of(cell: Any, **options: Any) -> gated.Recurrent:

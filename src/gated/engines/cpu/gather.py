@@ -21,12 +21,14 @@ from gated.errors import ShapeError
 
 
 class Part(NamedTuple):
-    """Blocks that stand one below the other in a stored tensor."""
+    """Blocks that stand one below the other in a stored tensor, and from where on in the result."""
 
     slot: int
     first: int
     several: int
     blocks: int  # in the whole tensor
+    at: int = 0
+    beyond: int = 0  # blocks of the result that come after them
 
 
 Parts = tuple[Part, ...]  # tensors whose sum is meant
@@ -156,21 +158,35 @@ def _stored_biases(stream: Stream, slots: Sequence[Slot]) -> Parts | None:
         return ()
     if any(node is None or node.op != "parameter" for node in stream.added):
         return None
-    keys = tuple(node.label for node in stream.added if node is not None)
-    held = {key for slot in slots for key in slot.keys}
-    if not held.intersection(keys):
-        return ()  # a layer without biases
-    return stored_blocks(keys, slots) if held.issuperset(keys) else None
+    return stored_sums(tuple(node.label for node in stream.added if node is not None), slots)
+
+
+def stored_sums(keys: tuple[str, ...], slots: Sequence[Slot]) -> Parts | None:
+    """As `stored_blocks`, of tensors that may each hold some of the keys; no parts if none does."""
+    found, held = [], set()
+    for number, slot in enumerate(slots):
+        mine = [key for key in keys if key in slot.keys]
+        if not mine:
+            continue
+        at, first, several = keys.index(mine[0]), slot.keys.index(mine[0]), len(mine)
+        if not keys[at : at + several] == slot.keys[first : first + several] == tuple(mine):
+            return None
+        held |= set(mine)
+        beyond = len(keys) - at - several
+        found.append(Part(number, first, several, len(slot.keys), at, beyond))
+    return tuple(found) if len(held) in (0, len(keys)) else None
 
 
 def _stacked(parts: Parts, stored: Sequence[Tensor]) -> Tensor | None:
     """Blocks as they are stored, or their sum if several tensors have a share in them."""
     whole: Tensor | None = None
-    for number, first, several, blocks in parts:
+    for number, first, several, blocks, at, beyond in parts:
         part = stored[number]
+        rows = part.shape[0] // blocks
         if several != blocks:
-            rows = part.shape[0] // blocks
             part = part[first * rows : (first + several) * rows]
+        if at or beyond:
+            part = torch.nn.functional.pad(part, (at * rows, beyond * rows))
         whole = part if whole is None else whole + part
     return None if whole is None else whole.contiguous()
 

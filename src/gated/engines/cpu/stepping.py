@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from gated.engines.cpu.gather import stored_blocks
+from gated.engines.cpu.gather import Part, stored_blocks, stored_sums
 from gated.engines.cpu.operation import REALS, Compiled
 from gated.engines.cpu.threads import threads
 from gated.equations.graph import length
@@ -21,9 +21,20 @@ from gated.equations.layout import Slot
 
 # multiplications below which one thread is quicker: one step after another, all threads wait awake
 _SHARED = 1 << 17
-_Place = tuple[int, int]  # the number of a stored tensor, and a distance in it in bytes
 _Known = tuple[Tensor, int, tuple[int, ...]]  # a stored tensor, its memory and shape
-_Frame = tuple[Any, int]  # a kernel's pointers, and where they stand
+# a kernel's pointers, where they stand, and what is copied for them
+_Frame = tuple[Any, int, list[tuple[Any, int, int, int]]]
+
+
+class _Place(NamedTuple):
+    """A stored tensor, and a distance in it in bytes.
+
+    `copied`: it is a part of a vector of zeros, with so many bytes before, in and after it.
+    """
+
+    slot: int
+    start: int
+    copied: tuple[int, int, int] | None
 
 
 class Stepper:
@@ -63,16 +74,16 @@ class Stepper:
             if stream.operand is not x:
                 raise ValueError("an input is computed before the loop")
             (places[f"matrix_{k}"],) = self._stored(stream.bank.keys)
-            places[f"added_{k}"] = places[f"also_{k}"] = None
-            keys = [node.label for node in stream.added if node is not None]
-            held = {key for slot in self.layout for key in slot.keys}
-            if keys and held.issuperset(keys) and len(keys) == len(stream.nodes):
-                both = self._stored(keys)
-                places |= dict(zip((f"added_{k}", f"also_{k}"), both, strict=False))
-                if len(both) > 2:
-                    raise ValueError("three biases")
-            elif held.intersection(keys):
-                raise ValueError("some have a bias")
+            places |= {f"{name}_{k}": None for name in ("added", "also")}
+            if all(node is None for node in stream.added):
+                continue
+            if any(node is None or node.op != "parameter" for node in stream.added):
+                raise ValueError("what is added is computed before the loop")
+            keys = tuple(node.label for node in stream.added if node is not None)
+            sums = stored_sums(keys, self.layout)
+            if sums is None or len(sums) > 2:
+                raise ValueError("biases must be put together")
+            places |= zip((f"added_{k}", f"also_{k}"), map(self._place, sums), strict=False)
         for k, node in enumerate(loop.loose):
             if node.op != "parameter":
                 raise ValueError("a value is computed before the loop")
@@ -86,11 +97,14 @@ class Stepper:
         found = stored_blocks(tuple(keys), self.layout)
         if not found:
             raise ValueError("parameters must be put together")
-        places = []
-        for number, first, _, blocks in found:
-            block = math.prod(self.shapes[number]) // blocks
-            places.append((number, block * first * self.itemsize))
-        return places
+        return [self._place(part) for part in found]
+
+    def _place(self, part: Part) -> _Place:
+        block = math.prod(self.shapes[part.slot]) // part.blocks * self.itemsize
+        copied = None
+        if part.at or part.beyond:
+            copied = (block * part.at, block * part.several, block * part.beyond)
+        return _Place(part.slot, block * part.first, copied)
 
     def fits(self, weights: Sequence[Tensor]) -> bool:
         """Whether stored tensors are what the kernel reads; they are remembered for the call."""
@@ -117,9 +131,21 @@ class Stepper:
 
     def _frame(self, known: Sequence[_Known]) -> _Frame:
         """What the kernel is passed, with the memory of the stored tensors."""
-        pointers = [None if p is None else known[p[0]][1] + p[1] for p in self.places]
+        pointers: list[int | None] = []
+        copies = []
+        for place in self.places:
+            if place is None:
+                pointers.append(None)
+                continue
+            source = pointer = known[place.slot][1] + place.start
+            if place.copied is not None:
+                before, count, after = place.copied
+                room = ctypes.create_string_buffer(before + count + after)  # zeros
+                pointer = ctypes.addressof(room)
+                copies.append((room, pointer + before, source, count))
+            pointers.append(pointer)
         arrays = self.arrays(*pointers)
-        return arrays, ctypes.addressof(arrays)
+        return arrays, ctypes.addressof(arrays), copies
 
     def __call__(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """The output (B, n) and the new states, each (1, B, n), of contiguous tensors.
@@ -131,7 +157,9 @@ class Stepper:
         final = [x.new_empty((1, batch, width)) for width in widths]
         known, frames = self.known  # another thread may be here, and have them replaced
         frame = frames.pop() if frames else self._frame(known)
-        arrays, address = frame
+        arrays, address, copies = frame
+        for _, to, source, count in copies:
+            ctypes.memmove(to, source, count)
         for tensor, places in zip((x, *states, output, *final), self.called, strict=True):
             for place in places:
                 arrays[place] = tensor.data_ptr()
