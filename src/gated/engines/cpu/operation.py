@@ -64,7 +64,7 @@ class Compiled:
         self.given = _given(self.loop)
         self._measures: dict[tuple[int, ...], Measures] = {}
         self.kernels = (self.source.forward, self.source.training, self.source.backward)
-        self.functions = {kernel.name: self.library[kernel.name] for kernel in self.kernels}
+        self.functions = {k.name: getattr(self.library, k.name) for k in self.kernels}
         for function in self.functions.values():
             function.restype = None
             function.argtypes = [
