@@ -119,7 +119,7 @@ class Visit:
         events: list[dict[str, Any]] = []
         done: list[object] = []
         self.browser.on("Tracing.dataCollected", lambda found: events.extend(found["value"]))
-        self.browser.on("Tracing.tracingComplete", done.append)
+        self.browser.on("Tracing.tracingComplete", lambda found: done.append(found))
         wanted = {"includedCategories": ["toplevel"]}
         self.browser.send("Tracing.start", {"transferMode": "ReportEvents", "traceConfig": wanted})
         for action in actions:
