@@ -9,7 +9,7 @@ import pytest
 import torch
 
 BENCH = Path(__file__).resolve().parents[2] / "bench" / "planted_truth.py"
-LENGTH, HIDDEN, STEPS, UNITS = 12, 48, 300, 6
+LENGTH, HIDDEN, STEPS, UNITS = 30, 64, 400, 4
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def bench():
 
 @pytest.fixture(scope="module")
 def net(bench):
-    return bench.train(LENGTH, HIDDEN, STEPS, seed=0)
+    return bench.train(LENGTH, HIDDEN, STEPS, seed=1)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def draw():
 def test_contributions_point_at_the_marked_step_in_95_of_100_cases(bench, net, draw):
     cases = bench.sequences(bench.CASES, LENGTH, draw)
     assert bench.CASES == 200
-    for name, share in bench.pointing(net, cases).items():
+    for name, share in bench.pointing(net, cases, ["zero"]).items():
         assert share >= 0.95, name
 
 
@@ -44,4 +44,4 @@ def test_freezing_the_most_important_units_destroys_the_answer_and_random_ones_d
     assert bench.error(net, data) < 0.01
     _, without, at_random = bench.freezing(net, UNITS, ranked_on, data, seed=0)
     assert without > bench.DESTROYED == 0.5
-    assert at_random[len(at_random) // 2] < bench.KEPT <= 0.1
+    assert at_random[len(at_random) // 2] < bench.KEPT <= 0.05
