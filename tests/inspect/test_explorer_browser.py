@@ -158,6 +158,17 @@ def test_the_page_opens_without_complaint_request_or_sideways_scroll(visit, view
     assert one.ask("document.documentElement.scrollWidth") <= viewport["width"]
 
 
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_marks_of_the_time_axis_do_not_cover_each_other(visit, viewport):
+    boxes = visit(viewport=viewport).ask(
+        "[...document.querySelectorAll('.axis span')].map(e => {"
+        "const r = document.createRange(); r.selectNodeContents(e);"
+        "const b = r.getBoundingClientRect(); return [b.left, b.right] })"
+    )
+    assert len(boxes) >= 2
+    assert all(a[1] < b[0] for a, b in zip(boxes, boxes[1:], strict=False))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit, scheme):
     from axe_playwright_python.sync_playwright import Axe

@@ -1,6 +1,6 @@
 // The panels on their one time axis, and the lines that cross them all.
-import { effect, useComputed } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { effect, useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { LineChart, type Line } from "../parts/linechart";
 import { dark } from "../parts/theme";
 import { page } from "./data";
@@ -38,10 +38,14 @@ export function Panels() {
 
 function Axis() {
   const place = useRef<HTMLDivElement>(null);
-  const room = useComputed(() => state.range.value);
-  const width = place.current?.clientWidth ?? 800;
-  const [from, to] = room.value;
-  const marks = ticks([from, to], Math.max(2, width / 110));
+  const width = useSignal(300);
+  useLayoutEffect(() => {
+    const resized = new ResizeObserver(() => (width.value = place.current!.clientWidth));
+    resized.observe(place.current!);
+    return () => resized.disconnect();
+  }, []);
+  const [from, to] = state.range.value;
+  const marks = ticks([from, to], Math.max(2, width.value / 110));
   return (
     <div class="axis" ref={place} aria-hidden="true">
       {marks.map(({ at, text }) => (

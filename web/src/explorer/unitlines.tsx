@@ -52,12 +52,12 @@ export function UnitLines() {
   );
 }
 
-/** Lines that can share an axis: shares, what stays within ±1.5, and each that goes further. */
+/** Lines that can share an axis: shares, what stays within ±1.5, ±7.5, ±37.5, ... */
 function grouped(maps: MapInfo[], lines: Line[]): Line[][] {
   const found = new Map<string, Line[]>();
   for (const line of lines) {
     const map = maps.find(({ name }) => name === line.label)!;
-    const kind = map.share ? "share" : map.largest <= 1.5 ? "near" : line.label;
+    const kind = map.share ? "share" : map.largest <= 1.5 ? "near" : `near ${Math.floor(Math.log(map.largest / 1.5) / Math.log(5))}`;
     found.set(kind, [...(found.get(kind) ?? []), line]);
   }
   return [...found.values()];
