@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -168,11 +167,8 @@ class TestFreeze:
         layer = layer_of("lstm")
         x = inputs_of(layer)["x"]
         _, _, trace = layer(x, lengths=LENGTHS, trace=True)
-        call = SimpleNamespace(
-            values=lambda index, direction: {n: trace[n] for n in trace},
-            lengths=torch.tensor(LENGTHS),
-        )
-        recording = {"layer": SimpleNamespace(calls=[call])}
+        with gated.record(layer) as recording:
+            layer(x, lengths=LENGTHS)
         means = {
             name: torch.cat([trace[name][row, :n, 2] for row, n in enumerate(LENGTHS)]).mean()
             for name in ("h", "c")

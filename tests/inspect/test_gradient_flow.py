@@ -10,10 +10,12 @@ import step_loop
 import torch
 from step_loop import LENGTHS, B, H, T, inputs_of, layer_of
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated
 from gated.equations.maps import Convolution, Heads
 from gated.errors import OptionError
+from gated.inspect.measures.clamping import clamp
 from gated.inspect.measures.gradient import gradient_flow
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
@@ -266,6 +268,38 @@ class TestInAModel:
         first, second = (flow["parts.rnn"].total("h", call=k) for k in range(2))
         assert not np.array_equal(first, second)
         np.testing.assert_allclose(second[:, -1], net.head.weight.detach().expand(2, 3), rtol=1e-6)
+
+    def test_packed_rows_have_the_gradients_of_padded_ones(self):
+        layer = layer_of("lstm", num_layers=2)
+        x = inputs_of(layer)["x"]
+        packed = pack_padded_sequence(x[:2], LENGTHS[:2], batch_first=True)
+        some = gradient_flow(layer, lambda model: model(packed)[1][0].sum())["layer"]
+        other = gradient_flow(layer, lambda model: model(x[:2], lengths=LENGTHS[:2])[1][0].sum())
+        for path in ("total", "direct"):
+            for index in range(2):
+                found = getattr(some, path)("c", index)
+                np.testing.assert_array_equal(found, getattr(other["layer"], path)("c", index))
+
+    def test_no_path_crosses_a_reset(self):
+        layer = layer_of("lstm")
+        x = inputs_of(layer)["x"][:1]
+        resets = torch.tensor([[False, False, True, False, False]])
+        whole = gradient_flow(layer, lambda m: weighted_sum(m(x, resets=resets)[0][:, 2:], 0))
+        last = gradient_flow(layer, lambda m: weighted_sum(m(x[:, 2:])[0], 0))
+        for path in ("total", "direct"):
+            found = getattr(whole["layer"], path)("c")
+            assert (found[:, :2] == 0).all()
+            np.testing.assert_allclose(found[:, 2:], getattr(last["layer"], path)("c"), **CLOSE)
+
+    def test_while_it_is_recorded_and_clamped_sees_what_runs(self):
+        layer = layer_of("lstm")
+        x = inputs_of(layer)["x"]
+        with gated.record(layer) as recording, clamp(layer, {"layer": {"f": {1: 0.0}}}):
+            flow = gradient_flow(layer, lambda model: model(x)[0][:, -1].sum())["layer"]
+        assert (recording["layer"].calls[0].values()["f"][..., 1] == 0).all()
+        assert (flow.direct("c")[:, :-1, 1] == 0).all()
+        assert (flow.direct("c")[:, :-1, 0] != 0).all()
+        assert list(recording["layer"].calls[0].values()) == ["i", "f", "g", "o", "c", "h"]
 
     def test_truncation_cuts_both_paths(self):
         layer = layer_of("lstm")
