@@ -13,7 +13,8 @@ another draw of the same values would have put elsewhere. A small LSTM learns it
 
 Values are from 0.2 to 1 in size, with either sign: a marked value near 0 contributes nothing that
 could be found. An eighth of the sequences learned from has no mark, and the target 0: contributions
-are told from a baseline, so it has to mean something to the network that nothing is marked. Exits with 1 if something is otherwise.
+are told from a baseline, so it has to mean something to the network that nothing is marked. Exits
+with 1 if something is otherwise.
 
     python bench/planted_truth.py [--length 30] [--hidden-size 64] [--steps 600] [--seed 0]
 """
