@@ -233,3 +233,22 @@ def test_progress_is_told(model, x):
         model, x, loss=lambda m: m(x).sum(), progress=lambda what, done, total: told.append(what)
     )
     assert told == ["recording", "gradient flow"]
+
+
+def test_two_cells_of_one_name_keep_their_own_equations():
+    layers = nn.Sequential(
+        gated.LSTM(D, 4, batch_first=True), Taken(), gated.LSTM(4, 4, batch_first=True, maps=MAPS)
+    )
+    content, _ = payload(explorer.view(layers, torch.randn(1, T, D)))
+    assert [place["program"] for place in content["places"]] == ["lstm", "lstm, 2"]
+    assert [place["label"] for place in content["places"]] == ["0", "2"]
+
+
+MAPS = {"U": "diagonal"}
+
+
+class Taken(nn.Module):
+    """The output alone, of output and states."""
+
+    def forward(self, found):
+        return found[0]

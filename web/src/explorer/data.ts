@@ -9,7 +9,7 @@ export type MapInfo = {
 };
 export type MeasureInfo = { name: string; text: string; limits: string; unit: string };
 export type PlaceInfo = {
-  label: string; cell: string; units: number; reverse: boolean; every: number;
+  label: string; cell: string; program: string; units: number; reverse: boolean; every: number;
   maps: MapInfo[]; states: string[]; further: string[]; parameters: string[];
   measures: MeasureInfo[]; curves: { state: string; kind: string }[]; clamped: string[]; whole: [string, number | null][]; saturation: string[];
   tops: null | { of: string; labels: string[][]; middle: number; source: string };

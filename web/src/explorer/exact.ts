@@ -41,11 +41,11 @@ function cut(all: Record<string, Float32Array>, row: number, count: number): Vec
 }
 
 /** Whether the page carries the cell's equations. */
-export const computable = (place: Place): boolean => globalThis.gatedCells?.[place.cell]?.lines !== undefined;
+export const computable = (place: Place): boolean => globalThis.gatedCells?.[place.program]?.lines !== undefined;
 
 /** The equations of one unit at one step, with their numbers. */
 export async function lines(place: Place, step: number, unit: number): Promise<Shown[]> {
-  const cell = globalThis.gatedCells?.[place.cell];
+  const cell = globalThis.gatedCells?.[place.program];
   if (!cell?.lines) return [];
   if (!known.has(place.index)) known.set(place.index, read(place));
   const { parameters, starts, inputs } = await known.get(place.index)!;

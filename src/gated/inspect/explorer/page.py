@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gated.inspect.explorer.payload import payload
+from gated.equations.javascript import program
+from gated.errors import OptionError
+from gated.inspect.explorer.payload import cells_by_name, payload
 from gated.inspect.explorer.views import ExplorerView
 from gated.inspect.offline import offline
 from gated.inspect.pages import write_whole
@@ -19,8 +21,14 @@ def render(view: ExplorerView) -> str:
     Raises:
         OptionError: Jinja2 or latex2mathml is not installed; pip install 'gated[pages]'.
     """
-    content, arrays = payload(view)
-    page = offline("explorer", content, arrays, [_program(view)])
+    try:
+        content, arrays = payload(view)
+    except ImportError as error:
+        raise OptionError(
+            f"the page needs the package {error.name!r}, which is not installed; "
+            "pip install 'gated[pages]'"
+        ) from error
+    page = offline("explorer", content, arrays, [program(cells_by_name(view))])
     return page.replace('"size":0', f'"size":{len(page.encode())}', 1)
 
 
@@ -34,12 +42,3 @@ def write(view: ExplorerView, path: str | os.PathLike[str]) -> Path:
         OSError: the file cannot be written; what was there is untouched.
     """
     return write_whole(render(view), path)
-
-
-def _program(view: ExplorerView) -> str:
-    """The equations of the cells as a script."""
-    try:
-        from gated.equations.javascript import program
-    except ImportError:
-        return ""
-    return program({place.cell.name: place.cell for place in view.places}.values())

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.equations import Cell
 from gated.equations.render import latex_lines
 from gated.inspect.explorer.quantise import quantised
 from gated.inspect.explorer.views import ExplorerView, PlaceView, Tops, UnitMeasure
-from gated.inspect.mathml import mathml
 
-__all__ = ["payload"]
+__all__ = ["cells_by_name", "payload"]
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -54,6 +54,28 @@ def payload(view: ExplorerView) -> tuple[dict[str, Any], Arrays]:
     return content, arrays
 
 
+def cells_by_name(view: ExplorerView) -> dict[str, Cell]:
+    """The cells under names of their own: two with the name "lstm" and other maps are told apart.
+
+    Example:
+        >>> import numpy as np
+        >>> from gated.cells import cell
+        >>> from gated.equations.maps import mapped
+        >>> x, none = np.zeros((1, 1)), {}
+        >>> cells = [cell("lstm"), mapped(cell("lstm"), {"U": "diagonal"}), cell("lstm")]
+        >>> places = [PlaceView("l", one, x, {"h": x, "c": x}, none, none) for one in cells]
+        >>> list(cells_by_name(ExplorerView("t", np.arange(1), none, places)))
+        ['lstm', 'lstm, 2']
+    """
+    found: dict[str, Cell] = {}
+    for place in view.places:
+        if all(one.graph is not place.cell.graph for one in found.values()):
+            alike = sum(one.name == place.cell.name for one in found.values())
+            name = place.cell.name
+            found[f"{name}, {alike + 1}" if alike else name] = place.cell
+    return found
+
+
 def _numbers(time: Array) -> Array:
     """Times as milliseconds since 1970, or as they are."""
     if np.issubdtype(time.dtype, np.datetime64):
@@ -62,6 +84,8 @@ def _numbers(time: Array) -> Array:
 
 
 def _place(k: int, place: PlaceView, view: ExplorerView, arrays: Arrays) -> dict[str, Any]:
+    from gated.inspect.mathml import mathml  # needs the extra `pages`
+
     graph = place.cell.graph
     every = _between(place)
     arrays[f"{k}.x"] = _single(place.x)
@@ -80,6 +104,7 @@ def _place(k: int, place: PlaceView, view: ExplorerView, arrays: Arrays) -> dict
     return {
         "label": place.label,
         "cell": place.cell.name,
+        "program": next(n for n, c in cells_by_name(view).items() if c.graph is graph),
         "units": place.units,
         "reverse": place.reverse,
         "every": every,
