@@ -8,7 +8,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 import gated
-from gated.inspect.catalogue import catalogue
+from gated.inspect.cell.catalogue import catalogue
 
 project = "gated"
 author = "The gated developers"

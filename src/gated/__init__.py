@@ -22,7 +22,7 @@ from gated.equations.maps import Convolution, Dense, Diagonal, Heads
 from gated.errors import GatedError
 
 if TYPE_CHECKING:
-    from gated.inspect.record import record
+    from gated.inspect.recording.record import record
     from gated.layers import GRU, LSTM, RNN, ConvLSTM, Recurrent
     from gated.layers.initialize import Chrono, initialize
     from gated.tasks.forecast import Forecaster
@@ -61,7 +61,7 @@ _LAZY = {
     "ConvLSTM": "gated.layers",
     "Recurrent": "gated.layers",
     "initialize": "gated.layers.initialize",
-    "record": "gated.inspect.record",
+    "record": "gated.inspect.recording.record",
     "Forecaster": "gated.tasks.forecast",
 }
 

@@ -75,7 +75,7 @@ def test_a_size_that_the_cell_has_not_is_refused(gated, arguments, complaint):
 
 
 def test_the_shares_of_the_table_are_those_of_the_documentation(gated):
-    from gated.inspect.cell_page import compared
+    from gated.inspect.cell.page import compared
 
     lines = {line.split()[0]: line for line in gated("cells").out.splitlines() if line}
     for name in library.cells():

@@ -22,7 +22,7 @@ from gated.equations.maps import Heads, mapped
 from gated.equations.render import latex_lines
 from gated.inspect.mathml import mathml
 from gated.inspect.pages import policy
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 pytestmark = [
     pytest.mark.browser,

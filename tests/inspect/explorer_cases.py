@@ -16,7 +16,7 @@ from gated.inspect.explorer import (
     Tops,
     UnitMeasure,
 )
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 STEPS, UNITS, INPUTS = 300, 12, 3
 NAMES = ("i", "f", "g", "o", "c", "h")

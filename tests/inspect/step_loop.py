@@ -12,7 +12,7 @@ from gated.engines.products import SCOPE
 from gated.equations import Cell
 from gated.equations.graph import length, sort
 from gated.equations.ops import OPS
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 D, H, P = 3, 4, 2
 T, B = 5, 3

@@ -13,9 +13,9 @@ from gated.equations import Cell, U, W, b, sigmoid, tanh
 from gated.equations import counts as count
 from gated.equations.maps import Convolution, Heads, mapped
 from gated.equations.render import latex_lines
-from gated.inspect.catalogue import catalogue
-from gated.inspect.cell_page import CellPage, describe
-from gated.inspect.cell_render import as_html, as_markdown, write_page
+from gated.inspect.cell.catalogue import catalogue
+from gated.inspect.cell.page import CellPage, describe
+from gated.inspect.cell.render import as_html, as_markdown, write_page
 
 NAMES = gated.cells()
 SIZES = {"D": 5, "H": 7, "P": 3}

@@ -8,7 +8,7 @@ import pytest
 
 import gated
 from gated.equations import Cell, U, W, b, sigmoid, tanh
-from gated.inspect.cell_render import write_page
+from gated.inspect.cell.render import write_page
 
 pytestmark = [
     pytest.mark.browser,

@@ -18,8 +18,8 @@ from gated.inspect.measures.clamping import (
     freeze,
     importance,
 )
-from gated.inspect.settings import settings
-from gated.inspect.symbols import by_symbol
+from gated.inspect.measures.settings import settings
+from gated.inspect.recording.symbols import by_symbol
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 

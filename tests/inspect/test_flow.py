@@ -5,8 +5,8 @@ import pytest
 import gated
 from gated.equations import Cell, Family, U, W, b, exp, maximum, mean, sigmoid, tanh
 from gated.equations.maps import Convolution, Heads, mapped
-from gated.inspect.flow import Flow
-from gated.inspect.reading import flow
+from gated.inspect.cell.flow import Flow
+from gated.inspect.cell.reading import flow
 
 V = Family("V")
 

@@ -13,7 +13,7 @@ import pytest
 import gated
 from gated.equations.maps import Convolution, Heads, mapped
 from gated.errors import OptionError
-from gated.inspect.flowchart import svg
+from gated.inspect.cell.flowchart import svg
 
 NAMES = gated.cells()
 SVG = "{http://www.w3.org/2000/svg}"
@@ -185,7 +185,7 @@ def test_text_is_text_and_names_are_set_as_in_the_paper(charts):
 
 def test_it_is_the_same_in_every_process():
     program = (
-        "import gated, hashlib; from gated.inspect.flowchart import svg;"
+        "import gated, hashlib; from gated.inspect.cell.flowchart import svg;"
         "print(hashlib.sha256(''.join(svg(gated.cell(n)) for n in "
         "('lstm', 'fgr', 'gru-d', 'slstm', 'layernorm-lstm')).encode()).hexdigest())"
     )

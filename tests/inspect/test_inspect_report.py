@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gated.inspect.report as report_module
+import gated.inspect.report.render as report_module
 from gated.errors import ShapeError
 from gated.inspect import CurvesView, ForecastView, Report, SeriesRow, TraceView, render, write
 
@@ -268,7 +268,7 @@ def test_a_failed_write_keeps_the_old_page_and_leaves_no_stray(make_report, tmp_
 
 def test_colours_of_text_and_lines_can_be_told_from_the_page():
     """WCAG 2.2: text 4.5 to 1, graphics 3 to 1, on both themes."""
-    css = (Path(report_module.__file__).parent / "templates" / "report.css").read_text()
+    css = (Path(report_module.__file__).parents[1] / "templates" / "report.css").read_text()
     themes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", css[:at])) for at in (900, 1800)]
     for theme in themes:
         for name in ("ink", "soft", "net"):

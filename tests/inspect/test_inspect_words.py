@@ -11,7 +11,7 @@ import pytest
 from gated.errors import OptionError
 from gated.inspect import verdict
 from gated.inspect.mathml import mathml
-from gated.inspect.thin import average_steps, middle_times, pick_units
+from gated.inspect.report.thin import average_steps, middle_times, pick_units
 from gated.inspect.words import cautions, explain_metric, number, percent
 
 
@@ -143,10 +143,12 @@ def test_latex_that_cannot_be_read_is_shown_as_it_is():
     assert "".join(ET.fromstring(mathml("a_b_c")).itertext()) == "a_b_c"
 
 
-@pytest.mark.parametrize("name", ["memory", "words", "thin", "mathml", "figures"])
+@pytest.mark.parametrize(
+    "name", ["measures.memory", "words", "report.thin", "mathml", "report.figures"]
+)
 def test_the_examples_in_the_docstrings_hold(name):
     module = importlib.import_module(f"gated.inspect.{name}")
-    extra = {"np": np} if name == "thin" else None
+    extra = {"np": np} if name == "report.thin" else None
     result = doctest.testmod(module, extraglobs=extra)
     assert result.attempted > 0
     assert result.failed == 0

@@ -12,7 +12,7 @@ from gated.equations import Cell, W, b, sigmoid
 from gated.errors import OptionError, ShapeError
 from gated.inspect import half_life, retention
 from gated.inspect.measures import forget_factor, horizon, memory_length, retention_curve
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 GATES = some.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 3)),
                     elements=st.floats(0, 1))  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 
 import gated
 from gated.errors import OptionError
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 D, H = 3, 4
 

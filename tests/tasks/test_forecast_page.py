@@ -10,7 +10,7 @@ from forecast_cases import judged, trained, waves
 
 import gated
 from gated.inspect import half_life
-from gated.inspect.report import render
+from gated.inspect.report.render import render
 from gated.tasks.forecast.page import build_report
 
 

@@ -132,7 +132,7 @@ def _cell(name: str) -> Cell:
 
 
 def _write(cell: Cell, path: str) -> str:
-    from gated.inspect.cell_render import write_page
+    from gated.inspect.cell.render import write_page
 
     folder = Path(path).parent
     if not folder.is_dir():

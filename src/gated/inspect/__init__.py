@@ -6,8 +6,15 @@ The measures need NumPy alone; `render` and `write` import Jinja2 and Plotly whe
 """
 
 from gated.inspect.measures.memory import half_life, retention
-from gated.inspect.report import render, write
-from gated.inspect.views import CurvesView, ForecastView, Outcome, Report, SeriesRow, TraceView
+from gated.inspect.report.render import render, write
+from gated.inspect.report.views import (
+    CurvesView,
+    ForecastView,
+    Outcome,
+    Report,
+    SeriesRow,
+    TraceView,
+)
 from gated.inspect.words import verdict
 
 __all__ = [

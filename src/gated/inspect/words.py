@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from gated.errors import OptionError
-from gated.inspect.views import Outcome
+from gated.inspect.report.views import Outcome
 
 __all__ = [
     "cautions",

@@ -20,7 +20,7 @@ from gated.inspect.demonstrations.demonstration import (
     conclude,
 )
 from gated.inspect.demonstrations.running import Fit, fit
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 from gated.inspect.words import number, percent
 from gated.layers.recurrent import Recurrent
 

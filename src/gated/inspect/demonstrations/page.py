@@ -14,7 +14,7 @@ from gated.inspect.pages import policy, script, template_file, write_whole
 from gated.inspect.words import number
 
 if TYPE_CHECKING:
-    from gated.inspect.figures import Chart
+    from gated.inspect.report.figures import Chart
 
 __all__ = ["render", "write_page"]
 
@@ -43,7 +43,7 @@ def render(found: Sequence[Demonstration]) -> str:
         from markupsafe import Markup
         from plotly.offline import get_plotlyjs
 
-        from gated.inspect.report import chart_data
+        from gated.inspect.report.render import chart_data
 
         charts = {one.name: [_drawn(one, k) for k in range(len(one.curves))] for one in found}
     except ImportError as error:
@@ -74,7 +74,7 @@ class _Drawn:
 
 
 def _drawn(one: Demonstration, k: int) -> _Drawn:
-    from gated.inspect.figures import Chart, figure, plain
+    from gated.inspect.report.figures import Chart, figure, plain
 
     chart = one.curves[k]
     made = figure(
@@ -108,7 +108,7 @@ def _traces(chart: Curves) -> list[Any]:
 def _trace(name: str, line: Line, style: dict[str, Any]) -> Any:
     import plotly.graph_objects as go
 
-    from gated.inspect.figures import plain
+    from gated.inspect.report.figures import plain
 
     return go.Scatter(
         x=line.x,

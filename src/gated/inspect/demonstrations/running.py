@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gated.engines.reference import evaluate
 from gated.inspect.demonstrations.demonstration import Array
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 from gated.layers.parameters import Parameters
 from gated.layers.recurrent import Recurrent
 

@@ -18,8 +18,8 @@ from gated.inspect.explorer.places import Spot, place_of, spots
 from gated.inspect.explorer.searching import Best, Search, activity_of
 from gated.inspect.explorer.views import Curve, ExplorerView, PlaceView
 from gated.inspect.measures.gradient import GradientFlow, gradient_flow
-from gated.inspect.record import record
-from gated.inspect.recording import Recording
+from gated.inspect.recording.record import record
+from gated.inspect.recording.recordings import Recording
 
 __all__ = ["view"]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from gated.errors import OptionError
 from gated.inspect.explorer.measured import memories, saturated
 from gated.inspect.explorer.views import PlaceView
-from gated.inspect.recording import Recording
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.recordings import Recording
+from gated.inspect.recording.symbols import by_symbol
 
 __all__ = ["Spot", "place_of", "spots"]
 

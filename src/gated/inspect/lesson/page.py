@@ -18,8 +18,8 @@ from gated.equations.render import latex_lines
 from gated.equations.render import text as as_text
 from gated.equations.words import family, summary
 from gated.errors import OptionError
+from gated.inspect.cell.flowchart import svg
 from gated.inspect.demonstrations import demonstrate
-from gated.inspect.flowchart import svg
 from gated.inspect.lesson.words import sentence_model
 from gated.inspect.offline import offline
 from gated.inspect.pages import write_whole

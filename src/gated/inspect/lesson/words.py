@@ -6,7 +6,7 @@ from typing import Any
 
 from gated.inspect.lesson import grammar
 from gated.inspect.lesson.sentiment import HIDDEN, facts, trained
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.symbols import by_symbol
 
 __all__ = ["sentence_model"]
 

@@ -17,10 +17,10 @@ from torch import nn
 
 from gated.equations.close import did_you_mean
 from gated.errors import OptionError
-from gated.inspect.clamps import Key, Value, at_values, held, places, read
-from gated.inspect.effects import Effect, Importance, ImportanceInterrupted, What
-from gated.inspect.settings import settings
-from gated.inspect.surgery import changed, eager, find_layer, layers_of
+from gated.inspect.measures.clamps import Key, Value, at_values, held, places, read
+from gated.inspect.measures.effects import Effect, Importance, ImportanceInterrupted, What
+from gated.inspect.measures.settings import settings
+from gated.inspect.recording.surgery import changed, eager, find_layer, layers_of
 from gated.layers import Recurrent
 from gated.training.signals import Interrupted, StopSignals
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gated.errors import OptionError
-from gated.inspect.asked import Asked, Baseline, Target, as_baseline, predicting
+from gated.inspect.measures.asked import Asked, Baseline, Target, as_baseline, predicting
 from gated.inspect.measures.needs import needed
 
 if TYPE_CHECKING:

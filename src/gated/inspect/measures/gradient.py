@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from gated.equations import Cell
 from gated.equations.close import did_you_mean
 from gated.errors import OptionError
-from gated.inspect.surgery import eager, find_layer, layers_of
-from gated.inspect.watch import Array, Piece, Place, Watch, derive
+from gated.inspect.recording.surgery import eager, find_layer, layers_of
+from gated.inspect.recording.watch import Array, Piece, Place, Watch, derive
 from gated.layers import Recurrent
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gated.errors import OptionError
 from gated.inspect.measures.arrays import Floats, Mask, in_reading_order, valid_steps
-from gated.inspect.recording import LayerRecording
+from gated.inspect.recording.recordings import LayerRecording
 
 __all__ = ["Steps", "steps_of"]
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gated.equations import Cell
 from gated.errors import OptionError
-from gated.inspect.bounds import bounds
+from gated.inspect.cell.bounds import bounds
 from gated.inspect.measures.arrays import as_floats, real_steps
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from gated.inspect.measures.forgetting import forget_factor
 from gated.inspect.measures.memory import half_life, horizon, memory_length
 from gated.inspect.measures.recorded import Steps, steps_of
 from gated.inspect.measures.saturation import Saturation, saturations
-from gated.inspect.recording import LayerRecording
-from gated.inspect.symbols import by_symbol
+from gated.inspect.recording.recordings import LayerRecording
+from gated.inspect.recording.symbols import by_symbol
 
 __all__ = ["Comparison", "UnitMeasures", "compare", "unit_measures"]
 

@@ -14,7 +14,7 @@ from gated.data import SeriesSet
 from gated.equations import Cell
 from gated.equations.render import latex_lines
 from gated.inspect.measures import forget_factor, half_life
-from gated.inspect.report import CurvesView, ForecastView, Report, SeriesRow, TraceView
+from gated.inspect.report.views import CurvesView, ForecastView, Report, SeriesRow, TraceView
 from gated.inspect.words import plural
 from gated.models import ForecastNet
 from gated.tasks.forecast.forecaster import Forecaster

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gated.data import SeriesSet
-from gated.inspect.views import Outcome
+from gated.inspect.report.views import Outcome
 from gated.inspect.words import cautions, verdict
 from gated.tasks.forecast.predict import Forecasts
 

@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from gated.inspect.figures import Chart, Figure, Styles, figure, guide, plain, times
-from gated.inspect.views import CurvesView, ForecastView
+from gated.inspect.report.figures import Chart, Figure, Styles, figure, guide, plain, times
+from gated.inspect.report.views import CurvesView, ForecastView
 from gated.inspect.words import number, plural
 
 __all__ = ["FORECAST_LIMIT", "curves", "forecasts", "horizon", "memory"]

@@ -15,24 +15,14 @@ from typing import TYPE_CHECKING
 
 from gated.errors import OptionError
 from gated.inspect.pages import policy, script, template_file, write_whole
-from gated.inspect.views import CurvesView, ForecastView, Outcome, Report, SeriesRow, TraceView
+from gated.inspect.report.views import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gated.inspect.figures import Chart
+    from gated.inspect.report.figures import Chart
 
-__all__ = [
-    "CurvesView",
-    "ForecastView",
-    "Outcome",
-    "Report",
-    "SeriesRow",
-    "TraceView",
-    "chart_data",
-    "render",
-    "write",
-]
+__all__ = ["chart_data", "render", "write"]
 
 
 def render(report: Report) -> str:
@@ -46,7 +36,7 @@ def render(report: Report) -> str:
         from markupsafe import Markup
         from plotly.offline import get_plotlyjs
 
-        from gated.inspect.page import page
+        from gated.inspect.report.page import page
     except ImportError as error:
         raise OptionError(
             f"the report needs the package {error.name!r}, which is not installed; "

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gated.equations import Cell
-from gated.inspect import recording_tables as tables
-from gated.inspect.recording_call import Call, joined
+from gated.inspect.recording import tables
+from gated.inspect.recording.call import Call, joined
 from gated.layers import Recurrent
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from gated.errors import OptionError
-from gated.inspect.flow import Flow, Line
+from gated.inspect.cell.flow import Flow, Line
 
 __all__ = ["Path", "Placed", "Point", "Size", "placed"]
 

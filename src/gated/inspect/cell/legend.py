@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gated.equations import Cell
 from gated.equations.words import keeps
-from gated.inspect.flow import BOXES, Flow
-from gated.inspect.reading import flow
+from gated.inspect.cell.flow import BOXES, Flow
+from gated.inspect.cell.reading import flow
 
 __all__ = ["legend"]
 

@@ -8,10 +8,10 @@ from importlib import resources
 from itertools import pairwise
 
 from gated.equations import Cell
-from gated.inspect.flow import BOXES, Flow, Line, Vertex
-from gated.inspect.labels import Label, name_label, plain_label, symbol_label
-from gated.inspect.placement import Path, Placed, Point, Size, placed
-from gated.inspect.reading import flow
+from gated.inspect.cell.flow import BOXES, Flow, Line, Vertex
+from gated.inspect.cell.labels import Label, name_label, plain_label, symbol_label
+from gated.inspect.cell.placement import Path, Placed, Point, Size, placed
+from gated.inspect.cell.reading import flow
 
 __all__ = ["svg"]
 

@@ -13,11 +13,11 @@ from gated.equations.graph import Graph
 from gated.equations.layout import layout
 from gated.equations.render import latex_lines
 from gated.equations.words import facts, family, keeps, notes, summary
-from gated.inspect.bounds import bounds, is_squashed, written
-from gated.inspect.cell_example import example
-from gated.inspect.cell_options import Option, options
-from gated.inspect.flowchart import svg
-from gated.inspect.legend import legend
+from gated.inspect.cell.bounds import bounds, is_squashed, written
+from gated.inspect.cell.example import example
+from gated.inspect.cell.flowchart import svg
+from gated.inspect.cell.legend import legend
+from gated.inspect.cell.options import Option, options
 
 __all__ = ["CellPage", "Compared", "Difference", "Stored", "Value", "compared", "describe"]
 

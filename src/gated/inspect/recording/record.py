@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated.equations.graph import length
 from gated.errors import OptionError
-from gated.inspect.recording import Call, LayerRecording, Recording
-from gated.inspect.recording_call import call_of
-from gated.inspect.surgery import eager, layers_of
+from gated.inspect.recording.call import call_of
+from gated.inspect.recording.recordings import Call, LayerRecording, Recording
+from gated.inspect.recording.surgery import eager, layers_of
 from gated.layers import Recurrent
 from gated.layers.arguments import autocast_type
 

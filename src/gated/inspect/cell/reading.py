@@ -8,9 +8,9 @@ from gated.equations import Cell
 from gated.equations.ops import CALL, OPS, PRODUCTS
 from gated.equations.roles import roles
 from gated.equations.symbols import Node
-from gated.inspect.bundles import grouped, joined
-from gated.inspect.flow import Flow, Line, LineKind, Vertex, VertexKind
-from gated.inspect.terms import Parts, function_name
+from gated.inspect.cell.bundles import grouped, joined
+from gated.inspect.cell.flow import Flow, Line, LineKind, Vertex, VertexKind
+from gated.inspect.cell.terms import Parts, function_name
 
 __all__ = ["flow"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from gated.inspect.recording import LayerRecording, Recording
+    from gated.inspect.recording.recordings import LayerRecording, Recording
 
 __all__ = ["Array", "arrays", "dataset", "frame"]
 

@@ -11,11 +11,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gated.inspect import charts
-from gated.inspect.figures import Chart, Styles
-from gated.inspect.heatmaps import inside
 from gated.inspect.mathml import mathml
-from gated.inspect.views import Report, SeriesRow
+from gated.inspect.report import charts
+from gated.inspect.report.figures import Chart, Styles
+from gated.inspect.report.heatmaps import inside
+from gated.inspect.report.views import Report, SeriesRow
 from gated.inspect.words import explain_metric, flatten, number, percent, plural
 
 __all__ = ["Page", "page"]

@@ -11,7 +11,7 @@ from gated.equations import Cell
 from gated.equations.noising import written
 from gated.equations.ops import PRODUCTS
 from gated.equations.symbols import Node
-from gated.inspect.bounds import bounds
+from gated.inspect.cell.bounds import bounds
 
 __all__ = ["Setting", "settings"]
 

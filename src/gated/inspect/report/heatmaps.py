@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from gated.inspect.figures import AXIS, Chart, Figure, figure, plain, times
-from gated.inspect.thin import average_steps, middle_times, pick_units
-from gated.inspect.views import TraceView
+from gated.inspect.report.figures import AXIS, Chart, Figure, figure, plain, times
+from gated.inspect.report.thin import average_steps, middle_times, pick_units
+from gated.inspect.report.views import TraceView
 from gated.inspect.words import number, plural
 
 __all__ = ["inside"]

@@ -1,8 +1,8 @@
 """The flow of a cell: boxes, circles, and the lines between them.
 
 A gate is one box, in which its matrices, its bias and its squashing function are folded; what is
-done unit by unit is a circle. `gated.inspect.reading` finds them in a cell's graph,
-`gated.inspect.flowchart` draws them.
+done unit by unit is a circle. `gated.inspect.cell.reading` finds them in a cell's graph,
+`gated.inspect.cell.flowchart` draws them.
 """
 
 from __future__ import annotations

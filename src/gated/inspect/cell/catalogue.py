@@ -8,8 +8,8 @@ from gated.cells import cell as find
 from gated.cells import cells as names
 from gated.equations import Cell
 from gated.equations.words import family, keeps, summary
-from gated.inspect.cell_page import compared, describe
-from gated.inspect.cell_render import as_markdown, escaped
+from gated.inspect.cell.page import compared, describe
+from gated.inspect.cell.render import as_markdown, escaped
 
 __all__ = ["catalogue"]
 

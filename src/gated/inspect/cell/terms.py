@@ -10,7 +10,7 @@ from gated.equations.graph import Graph, sort
 from gated.equations.ops import OPS, PRODUCTS
 from gated.equations.render import expression
 from gated.equations.symbols import Node
-from gated.inspect.labels import name_label
+from gated.inspect.cell.labels import name_label
 
 __all__ = ["Parts", "function_name"]
 

@@ -14,7 +14,7 @@ from gated.equations import Cell
 from gated.equations.close import did_you_mean
 from gated.equations.graph import State
 from gated.errors import OptionError
-from gated.inspect.surgery import find_layer, units, with_cell
+from gated.inspect.recording.surgery import find_layer, units, with_cell
 from gated.layers import Recurrent
 from gated.layers.arrangement import Arrangement
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from gated.cells.probes import probed, size
 from gated.engines import Job, Result
 from gated.equations import Cell
-from gated.inspect.direct_path import Run, direct_path
-from gated.inspect.surgery import changed, overridden, rows_first, units, with_cell
+from gated.inspect.measures.direct_path import Run, direct_path
+from gated.inspect.recording.surgery import changed, overridden, rows_first, units, with_cell
 from gated.layers import Recurrent, stack
 from gated.layers.arrangement import Arrangement
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gated.equations import Cell
 from gated.errors import OptionError
-from gated.inspect.cell_page import CellPage, describe
+from gated.inspect.cell.page import CellPage, describe
 from gated.inspect.pages import policy, template_file, write_whole
 
 __all__ = ["as_html", "as_markdown", "escaped", "write_page"]

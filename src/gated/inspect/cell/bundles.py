@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
 
-from gated.inspect.flow import BOXES, Flow, Line, Vertex
+from gated.inspect.cell.flow import BOXES, Flow, Line, Vertex
 
 __all__ = ["grouped", "joined"]
 

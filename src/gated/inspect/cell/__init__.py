@@ -1,0 +1,1 @@
+"""A cell on paper: its flow chart, its page, and what is to be said about it."""

@@ -1,0 +1,1 @@
+"""The report of a trained run: one offline page with verdict, forecasts, gates and memory."""
