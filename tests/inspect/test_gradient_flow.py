@@ -352,3 +352,12 @@ def test_what_makes_no_sense_is_refused_with_a_remedy(loss, options, complaint):
 def test_a_model_without_layers_of_gated_is_told_how_to_get_them():
     with pytest.raises(OptionError, match="Linear has no layer of gated to look into"):
         gradient_flow(nn.Linear(2, 2), lambda model: model(torch.ones(2)).sum())
+
+
+def test_the_norm_of_a_gradient_whose_square_float32_cannot_hold():
+    layer = gated.RNN(1, 2, bias=False, batch_first=True)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(20 * torch.eye(2))
+    flow = gradient_flow(layer, lambda model: model(torch.zeros(1, 20, 1))[0][0, -1].sum())
+    found = flow["layer"].norms("h")[0]
+    np.testing.assert_allclose(found, np.sqrt(2) * 20.0 ** np.arange(19, -1, -1), rtol=1e-5)

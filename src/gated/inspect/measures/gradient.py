@@ -265,7 +265,9 @@ def _along_time(
 
 
 def _norm(value: Array) -> Array:
-    return np.asarray(np.sqrt(np.square(value).reshape(*value.shape[:2], -1).sum(-1)))
+    # a gradient that explodes has a square that float32 has no room for
+    flat = value.reshape(*value.shape[:2], -1).astype(np.float64)
+    return np.asarray(np.linalg.norm(flat, axis=-1))
 
 
 def _frame(call: CallFlow, place: Place, name: str) -> pd.DataFrame:
