@@ -5,6 +5,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 import torch
@@ -168,7 +169,7 @@ def test_keys_turn_pages_and_the_address_keeps_the_place(lesson):
     assert page.evaluate("location.hash") == "#forget-3"
     page.keyboard.press("ArrowLeft")
     page.reload()
-    assert page.locator("h1").inner_text() == "Two numbers decide: the eigenvalues"
+    assert page.locator("h1").inner_text() == "Two units: the eigenvalues decide in the long run"
     assert page.locator("[aria-current=step]").inner_text().startswith("1")
 
 
@@ -215,6 +216,9 @@ def test_one_weight_to_the_power_of_the_steps(lesson):
     assert shown(page, "[data-testid=cubed]") == 0.125
     slide(page, "the weight U", 0.9)
     assert shown(page, "[data-testid=cubed]") == pytest.approx(0.9**3, abs=5e-4)
+    slide(page, "the weight U", 1.2)
+    boxes = page.locator(".bars .end").evaluate_all("a => a.map(e => e.getBoundingClientRect())")
+    assert all(a["bottom"] <= b["top"] for a, b in pairwise(boxes))
 
 
 @pytest.mark.parametrize("matrix", [[[0.7, -0.5], [0.5, 0.7]], [[1.2, 0.4], [-0.3, 0.8]]])
@@ -227,16 +231,19 @@ def test_eigenvalues_and_gradient_of_the_rnn_are_those_of_torch(lesson, matrix):
     h = start = torch.tensor([0.1, 0.05], dtype=torch.float64)
 
     def ahead(h):
+        states = [h]
         for _ in range(60):
-            h = torch.tanh(u @ h)
-        return h
+            states.append(torch.tanh(u @ states[-1]))
+        return torch.stack(states)
 
-    jacobian = torch.autograd.functional.jacobian(ahead, start)
-    expected = float(torch.linalg.matrix_norm(jacobian, 2))
+    jacobians = torch.autograd.functional.jacobian(ahead, start)
+    norms = torch.linalg.matrix_norm(jacobians, 2)
+    expected = float(norms[-1])
     radius = float(torch.linalg.eigvals(u).abs().max())
     assert h is start
     assert shown(page, "[data-testid=radius]") == pytest.approx(radius, abs=5e-4)
     assert shown(page, "[data-testid=gradient]") == pytest.approx(expected, rel=0.06)
+    assert shown(page, "[data-testid=peak]") == pytest.approx(float(norms.max()), rel=5e-3)
 
 
 def test_examples_of_matrices_set_the_sliders(lesson):
@@ -280,10 +287,22 @@ def test_every_number_of_a_step_is_written_into_its_equation(lesson):
         page.get_by_role("button", name=WORDS[t], exact=True).click()
         for name, value in values[t].items():
             line = page.locator(f"[data-equation={name}]")
-            assert f"{value:.3f}" in line.locator("math").nth(1).text_content().replace("−", "-")
+            result = line.locator(".filled").first.text_content().rsplit("=", 1)[1]
+            assert number(result) == pytest.approx(value, abs=6e-4)
             assert f"{value:.3f}" in line.locator(".says").inner_text()
     page.get_by_role("button", name="← word").click()
     assert page.locator("tr.now th").inner_text() == "is"
+
+
+@pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
+def test_no_result_of_an_equation_and_no_column_is_cut_off(visit, viewport):
+    page = visit(viewport)
+    turn(page, "step")
+    page.get_by_role("button", name="good", exact=True).click()
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    frames = "a => a.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    assert page.locator(".scroll").count() > 20
+    assert page.locator(".scroll").evaluate_all(frames) == []
 
 
 def test_sliders_move_the_numbers_as_torch_computes_them(lesson):
@@ -322,7 +341,20 @@ def test_both_gradients_of_the_worked_example_appear(lesson):
     for t, expected in {3: 0.9886, 2: 0.9378, 1: 0.9515}.items():
         assert shown(page, f"[data-total='{t}']") == pytest.approx(expected, abs=1.5e-3)
     assert worked()[2][:3] == pytest.approx([0.9515, 0.9378, 0.9886], abs=1e-4)
-    assert shown(lesson("gradient-3"), "[data-testid=eighth]") == 0.125
+    slide(page, "all weights", 0.8)  # as the page bids
+    assert shown(page, "[data-total='1']") == pytest.approx(worked(0.8)[2][0], abs=1e-4)
+    assert max(worked(0.8)[2]) > 1
+    page.get_by_role("button", name="Set all back").click()
+    page = lesson("gradient-3")
+    assert shown(page, "[data-testid=eighth]") == 0.125
+    for units, name in {1: "one", 2: "two"}.items():
+        first = h = torch.tanh(
+            torch.full((units,), 0.5 * sum(X[0]), dtype=torch.float64)
+        ).requires_grad_()
+        for x in X[1:]:
+            h = torch.tanh(0.5 * (sum(x) + h.sum()) * torch.ones(units, dtype=torch.float64))
+        (grad,) = torch.autograd.grad(h.sum(), first)
+        assert shown(page, f"[data-testid={name}]") == pytest.approx(float(grad[0]), abs=6e-4)
 
 
 # -- counts and variants
@@ -375,6 +407,17 @@ def test_the_sentence_is_read_as_the_trained_model_reads_it(lesson):
         assert number(one) / 100 == pytest.approx(praise(" ".join(words[:k])), abs=0.006)
 
 
+def test_where_most_is_forgotten_there_was_something_to_forget(lesson):
+    page = lesson("sentence", anew=True)
+    model = trained()
+    with torch.no_grad():
+        read = model.embedding(torch.tensor([model.indices(FAMOUS)]))
+        _, _, trace = model.lstm(read, trace=True)
+    lost = ((1 - trace["f"][0, 1:]) * trace["c"][0, :-1].abs()).sum(-1)
+    assert page.get_by_test_id("forgotten").inner_text() == FAMOUS.split()[int(lost.argmax()) + 1]
+    assert shown(page, "[data-testid=lost]") == pytest.approx(float(lost.max()), abs=6e-3)
+
+
 def test_a_gate_that_is_fixed_changes_the_verdict_as_torch_computes(lesson):
     page = lesson("sentence")
     model = trained().double().requires_grad_(False)
@@ -401,7 +444,10 @@ def test_a_sentence_of_ones_own_by_typing_and_by_pressing_words(lesson):
     assert verdict(page) == pytest.approx(praise("the film was hardly good"), abs=0.006)
     assert "“popcorn”" in page.get_by_test_id("unknown").inner_text()
     page.get_by_role("button", name="Clear").click()
+    assert page.get_by_role("status").inner_text() == "Write a word."
+    page.get_by_label("Sentence", exact=True).fill("popcorn")
     assert "None of these words" in page.get_by_role("status").inner_text()
+    page.get_by_role("button", name="Clear").click()
     page.locator("summary", has_text="words that it knows").click()
     for word in ("very", "dull", "but"):
         page.locator(".vocabulary button", has_text=re.compile(f"^{word}$")).click()

@@ -1,6 +1,7 @@
 // Mathematics that Python or the cells wrote, put into the page.
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { pieces } from "../parts/equation";
 
 /** A frame that scrolls sideways where it must, and can then be reached by keyboard. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
@@ -27,6 +28,15 @@ export function Formula({ math }: { math: string }) {
   return (
     <Scroll label="Equation">
       <span class="formula" dangerouslySetInnerHTML={{ __html: math }} />
+    </Scroll>
+  );
+}
+
+/** An equation in numbers, which goes on in the next line where the place is narrow. */
+export function Filled({ math, kept = 1 }: { math: string; kept?: number }) {
+  return (
+    <Scroll label="Equation">
+      <span class="formula filled" dangerouslySetInnerHTML={{ __html: pieces(math, kept).join(" ") }} />
     </Scroll>
   );
 }

@@ -42,21 +42,25 @@ function OneUnit() {
           After 3 steps: {fixed(weight.value, 2)}³ = <b data-testid="cubed">{short(values[2]!)}</b>. After {STEPS} steps:{" "}
           <b>{short(values[STEPS - 1]!)}</b>.
         </p>
-        <p class="aside">With <V>U</V> below 1 the past fades; above 1 it explodes. Only 1 keeps it.</p>
+        <p class="aside">
+          With <V>U</V> below 1 the past fades. Above 1 the gradient can explode: here <V>h</V> stays 0, so tanh’s slope
+          is 1; elsewhere it is less, and takes its share. Only 1 keeps the past, and only here.
+        </p>
       </div>
       <div class="figure">
-        <svg class="bars" viewBox="0 0 640 330" role="img" aria-label={`The gradient after 1 to ${STEPS} steps back: ${values.slice(0, 5).map(short).join(", ")} and so on`}>
+        <svg class="bars" viewBox="-24 0 664 345" role="img" aria-label={`The gradient after 1 to ${STEPS} steps back: ${values.slice(0, 5).map(short).join(", ")} and so on`}>
           <line x1="40" x2="630" y1="290" y2="290" class="axis" />
           <line x1="40" x2="630" y1={290 - 260 / top} y2={290 - 260 / top} class="rule" />
-          <text x="34" y={295 - 260 / top} class="tick end">1</text>
-          <text x="34" y="295" class="tick end">0</text>
+          {top > 1 ? <text x="34" y="35" class="tick end">{short(top)}</text> : null}
+          {260 / top > 18 ? <text x="34" y={295 - 260 / top} class="tick end">1</text> : null}
+          <text x="34" y="295" class="tick end">{260 / top > 18 ? "0" : "0, 1"}</text>
           {values.map((value, k) => (
             <g key={k}>
               <rect x={48 + 29 * k} width="21" y={290 - (260 * value) / top} height={(260 * value) / top} class="bar" />
               {(k + 1) % 5 === 0 || k === 0 ? <text x={58 + 29 * k} y="308" class="tick middle">{k + 1}</text> : null}
             </g>
           ))}
-          <text x="335" y="327" class="tick middle">steps back</text>
+          <text x="335" y="336" class="tick middle">steps back</text>
         </svg>
         <p class="caption">How much the state now depends on the state so many steps ago.</p>
       </div>
@@ -110,6 +114,7 @@ function spectral([a, b, c, d]: number[]): number {
   return Math.sqrt((sum + Math.sqrt(Math.max(0, sum * sum - 4 * det * det))) / 2);
 }
 
+const peak = computed(() => Math.max(...norms.value.gradient.map((v) => v ?? 0)));
 const axis = Float64Array.from({ length: AHEAD + 1 }, (_, k) => k);
 
 function TwoUnits() {
@@ -118,8 +123,9 @@ function TwoUnits() {
     <>
       <div class="text">
         <p>
-          With more units, <V>U</V> is a matrix, and its <b>eigenvalues</b> decide. Inside the unit circle: each step
-          shrinks what is remembered. Outside: it grows, until tanh stops it.
+          With more units, <V>U</V> is a matrix. <b>In the long run, and without tanh,</b> its <b>eigenvalues</b> decide:
+          inside the unit circle what is remembered fades, outside it grows. On the way it may grow even so: try “rises,
+          then fades”.
         </p>
         <div class="presets" role="group" aria-label="Examples of U">
           {Object.entries(PRESETS).map(([name, values]) => (
@@ -143,7 +149,8 @@ function TwoUnits() {
         <p class="result" aria-live="polite">
           λ = <span class="whole">{written(eigenvalues.value[0])}</span> and <span class="whole">{written(eigenvalues.value[1])}</span>.
           <br />
-          The larger |λ| is <b data-testid="radius">{fixed(r)}</b>: {r < 0.9995 ? `a memory halves about every ${short(Math.log(0.5) / Math.log(r))} steps` : r > 1.0005 ? "it grows at first" : "it neither grows nor fades"}.
+          The larger |λ| is <b data-testid="radius">{fixed(r)}</b>. Without tanh, in the long run:{" "}
+          {r < 0.9995 ? `half is left after ${short(Math.log(0.5) / Math.log(r))} steps more` : r > 1.0005 ? `twice as much after ${short(Math.log(2) / Math.log(r))} steps more` : "neither fading nor exploding"}.
         </p>
         </div>
       </div>
@@ -162,9 +169,10 @@ function TwoUnits() {
           ]}
         />
         <p class="caption">
-          The gradient after {AHEAD} steps: <b data-testid="gradient">{short(norms.value.gradient.at(-1) ?? 0)}</b>. For
-          a while it may lie above the dashed line (“rises, then fades”); in the long run it runs along with
-          it, or falls below where tanh is flat.
+          The gradient after {AHEAD} steps, with tanh: <b data-testid="gradient">{short(norms.value.gradient.at(-1) ?? 0)}</b>;
+          the largest on the way: <b data-testid="peak">{short(peak.value)}</b> (it starts at 1). With tanh every step
+          multiplies <V>U</V> by other slopes: <code>gated demonstrate vanishing</code> has a network whose eigenvalues are
+          all 0, and whose gradient grows.
         </p>
       </div>
     </>
@@ -198,12 +206,13 @@ function Idea() {
   return (
     <div class="text wide">
       <p class="lead">
-        A fixed matrix must keep <i>everything</i> or lose <i>everything</i>, at its own pace, whatever it reads.
+        A fixed matrix keeps or loses each direction at a pace of its own, <i>whatever it reads</i>.
       </p>
       <p>
-        Eigenvalues of exactly 1 would keep the past for ever, useful or not. And ordinary training does not hold them
-        there: each update moves them inside the circle, where the gradient vanishes, or outside, where it explodes (Hochreiter
-        1991; Bengio, Simard and Frasconi 1994).
+        Only tanh’s slope answers to what is read, and it can only take away. Eigenvalues of exactly 1 would keep the past
+        for ever, useful or not. And ordinary training does not hold them there: an update moves them inside the circle,
+        where the gradient tends to vanish, or outside, where it can explode (Hochreiter 1991; Bengio, Simard and Frasconi
+        1994).
       </p>
       <p>
         The LSTM’s answer: let the network choose the factor anew <b>at each step, for each unit</b>. One number{" "}
@@ -224,7 +233,7 @@ export const forget: Chapter = {
   minutes: 4,
   screens: [
     { title: "The same weight, again and again", Body: OneUnit },
-    { title: "Two numbers decide: the eigenvalues", Body: TwoUnits },
+    { title: "Two units: the eigenvalues decide in the long run", Body: TwoUnits },
     { title: "The idea: a factor that the network chooses", Body: Idea },
   ],
 };

@@ -1,6 +1,6 @@
 import { computed } from "@preact/signals";
 import { Slider } from "../../parts/slider";
-import { backward, cell, run, uniform } from "../cells";
+import { backward, cell, filled, run, uniform, zeros } from "../cells";
 import * as example from "../example";
 import { fixed, short } from "../format";
 import { Scroll, V, Vi } from "../math";
@@ -14,30 +14,30 @@ function Flow({ total }: { total: boolean }) {
   const paths = example.paths.value;
   const x = (t: number) => 70 + 170 * t;
   return (
-    <svg class="path" viewBox={`0 0 650 ${total ? 250 : 190}`} role="img" aria-label={`The gradient of the last memory by each memory before: ${paths.map((p, t) => `${example.words[t]} ${fixed(total ? p.total : p.direct)}`).join(", ")}`}>
+    <svg class="path" viewBox={`0 0 650 ${total ? 215 : 140}`} role="img" aria-label={`The gradient of the last memory by each memory before: ${paths.map((p, t) => `${example.words[t]} ${fixed(total ? p.total : p.direct)}`).join(", ")}`}>
       {example.words.map((word, t) => (
         <g key={word}>
           {t < COUNT - 1 ? (
             <>
               <line x1={x(t) + 48} x2={x(t + 1) - 32} y1="95" y2="95" class="direct" />
               <path d={`M${x(t) + 33} 95 l18 -10 v20 z`} class="directhead" />
-              <text x={(x(t) + x(t + 1)) / 2} y="84" class="tick middle">× {fixed(values[t + 1]!.f![0]!)}</text>
               {total ? (
                 <>
-                  <path d={`M${x(t) + 10} 134 C${x(t) + 35} 200 ${x(t + 1) - 35} 200 ${x(t + 1) - 10} 124`} class="indirect" />
-                  <path d={`M${x(t) + 6} 123 l-3 16 l14 -6 z`} class="indirecthead" />
+                  <path d={`M${x(t) + 10} 160 C${x(t) + 35} 218 ${x(t + 1) - 35} 218 ${x(t + 1) - 10} 152`} class="indirect" />
+                  <path d={`M${x(t) + 6} 149 l-3 16 l14 -6 z`} class="indirecthead" />
                 </>
-              ) : null}
+              ) : (
+                <text x={(x(t) + x(t + 1)) / 2} y="84" class="tick middle">× {fixed(values[t + 1]!.f![0]!)}</text>
+              )}
             </>
           ) : null}
           <rect x={x(t) - 32} y="68" width="64" height="54" rx="8" class="memory" style={{ "--share": Math.min(1, Math.abs(total ? paths[t]!.total : paths[t]!.direct)) }} />
           <text x={x(t)} y="101" class="number middle">{fixed(total ? paths[t]!.total : paths[t]!.direct)}</text>
+          {total ? <text x={x(t)} y="142" class="tick middle">({fixed(paths[t]!.direct)})</text> : null}
           <text x={x(t)} y="32" class="middle symbol">c<tspan dy="5" font-size="14">{t + 1}</tspan></text>
           <text x={x(t)} y="56" class="tick middle">{word}</text>
         </g>
       ))}
-      {total ? <text x="325" y="215" class="tick middle">dashed: through h and the layers of the next step</text> : null}
-      <text x="325" y={total ? 242 : 165} class="tick middle">the gradient runs from right to left</text>
     </svg>
   );
 }
@@ -66,8 +66,8 @@ function Direct() {
         </p>
       </div>
       <div class="figure">
-        <Flow total={false} />
-        <p class="caption">The worked example again, with <Vi v="c" i="4" /> set to change by 1.</p>
+        <Scroll label="The direct path"><Flow total={false} /></Scroll>
+        <p class="caption">The worked example again, with <Vi v="c" i="4" /> set to change by 1. The gradient runs from right to left.</p>
       </div>
     </>
   );
@@ -108,34 +108,78 @@ function Total() {
           LSTM’s gradient explodes (chapter 8). With weights near 0 hardly anything takes the side paths.
         </p>
       </div>
-      <div class="figure"><Flow total /></div>
+      <div class="figure">
+        <Scroll label="All paths"><Flow total /></Scroll>
+        <p class="caption">
+          In the boxes: all paths; in brackets: the direct path alone. Dashed: through <V>h</V> and the layers of the next
+          step. The gradient runs from right to left.
+        </p>
+      </div>
     </>
   );
 }
 
 const rnn = cell("rnn");
-/** Three steps back in a scalar RNN of weight .5 at h = 0. */
-const scalar = computed(() => {
-  const p = { ...uniform(rnn, { D: 1, H: 1 }, 0), U: [0.5] };
-  const over = run(rnn, p, [[0], [0], [0]], { h: [0] });
-  const back = backward(rnn, p, over, { h: [1] });
-  return back.map((g) => g.states.h![0]!);
-});
+const PLAIN = 0.5;
+/** How the last h changes with each h before, over three steps: in an RNN whose weights are all the same. */
+function before(units: number, xs: number[][], bare = false): number[] {
+  const weights = uniform(rnn, { D: 2, H: units }, PLAIN);
+  const over = run(rnn, weights, bare ? xs.map(() => [0, 0]) : xs, { h: zeros(units) });
+  return backward(rnn, weights, over, { h: filled(units, 1) }).map((g) => g.states.h![0]!).slice(1);
+}
+/** Of one unit at h = 0, where tanh's slope is 1; on the words, of one unit and of two. */
+const scalar = computed(() => ({
+  bare: before(1, example.xs.value, true),
+  words: before(1, example.xs.value),
+  two: before(2, example.xs.value),
+}));
+
+const BARS = [
+  { kind: "bare", name: "RNN, tanh left out", class: "bar plain" },
+  { kind: "words", name: "RNN on the words", class: "bar rnn" },
+  { kind: "direct", name: "LSTM, along c", class: "bar" },
+] as const;
+type Row = { back: number; bare: number; words: number; two: number; direct: number; total: number };
+
+function Bars({ rows }: { rows: Row[] }) {
+  const width = (value: number) => 370 * Math.max(0, Math.min(1, value));
+  const said = (row: Row) => BARS.map(({ kind, name }) => `${name} ${fixed(row[kind])}`).join(", ");
+  return (
+    <svg class="bars" viewBox="-8 0 648 360" role="img" aria-label={rows.map((row) => `${row.back} back: ${said(row)}`).join("; ")}>
+      {rows.map((row, k) => (
+        <g key={row.back} transform={`translate(0 ${10 + 120 * k})`}>
+          <text x="-4" y="55" class="tick">{row.back} back</text>
+          {BARS.map(({ kind, name, class: kindOf }, n) => (
+            <g key={kind}>
+              <rect x="76" y={32 * n} height="26" width={width(row[kind])} class={kindOf} />
+              <text x={84 + width(row[kind])} y={19 + 32 * n} class="tick">{fixed(row[kind])}{k ? "" : ` ${name}`}</text>
+            </g>
+          ))}
+        </g>
+      ))}
+    </svg>
+  );
+}
 
 function Beside() {
   const lstm = example.paths.value;
-  const rows = [3, 2, 1].map((back) => ({ back, rnn: scalar.value[3 - back]!, lstm: lstm[COUNT - 1 - back]!.direct }));
+  const rows = [1, 2, 3].map((back) => ({ back, ...lstm[COUNT - 1 - back]!, bare: scalar.value.bare[3 - back]!, words: scalar.value.words[3 - back]!, two: scalar.value.two[3 - back]! }));
+  const far = rows[2]!;
   return (
     <>
       <div class="text">
         <p>
-          The same three steps in the plain RNN with the same weight: 0.5 × 0.5 × 0.5 ={" "}
-          <b data-testid="eighth">{short(rows[0]!.rnn)}</b>. In the LSTM: <b>{fixed(rows[0]!.lstm)}</b>, with gates that
-          nobody trained.
+          Often one reads: three steps back a plain RNN keeps {PLAIN} × {PLAIN} × {PLAIN} ={" "}
+          <b data-testid="eighth">{short(far.bare)}</b>, the LSTM <b>{fixed(far.direct)}</b>. But that is not like with like: the
+          first leaves out tanh’s slope, the second is computed on the words.
         </p>
         <p>
-          Trained, the gap opens: a forget gate of 0.99 still passes {fixed(0.99 ** 100, 2)} after 100 steps; the weight
-          0.5 passes {short(0.5 ** 100)}.
+          On the same words an RNN of one unit keeps <b data-testid="one">{fixed(far.words)}</b>; one of two units, over all
+          paths, <b data-testid="two">{fixed(far.two)}</b>, the LSTM over all paths <b>{fixed(far.total, 4)}</b>.
+        </p>
+        <p>
+          Over many steps: a forget gate of 0.99 passes {fixed(0.99 ** 100, 2)} after 100. A weight of 0.99 would pass{" "}
+          {fixed(0.99 ** 100, 2)} too (less with tanh), but for every input alike; <V>f</V> is chosen anew at each step.
         </p>
         <p class="aside">
           “An LSTM’s gradient does not vanish” is looser than it sounds: it does where <V>f</V> is small. The
@@ -144,19 +188,9 @@ function Beside() {
         </p>
       </div>
       <div class="figure">
-        <svg class="bars" viewBox="0 0 640 300" role="img" aria-label={`After 1, 2 and 3 steps back: RNN ${[...rows].reverse().map((r) => short(r.rnn)).join(", ")}; LSTM ${[...rows].reverse().map((r) => fixed(r.lstm)).join(", ")}`}>
-          {[...rows].reverse().map(({ back, rnn: a, lstm: b }, k) => (
-            <g key={back}>
-              <text x="10" y={50 + 95 * k} class="tick">{back} back</text>
-              <rect x="90" y={22 + 95 * k} height="32" width={480 * Math.max(0, a)} class="bar rnn" />
-              <text x={98 + 480 * a} y={44 + 95 * k} class="tick">RNN {short(a)}</text>
-              <rect x="90" y={58 + 95 * k} height="32" width={480 * Math.max(0, Math.min(1.05, b))} class="bar" />
-              <text x={98 + 480 * Math.max(0, Math.min(1.05, b))} y={80 + 95 * k} class="tick">LSTM {fixed(b)}</text>
-            </g>
-          ))}
-        </svg>
+        <Bars rows={rows} />
         <p class="caption">
-          Direct paths{example.changed.value ? ", with your changed numbers for the LSTM" : ""}.
+          All weights of the RNN are {PLAIN}{example.changed.value ? "; the LSTM, and the words, are as you changed them" : ", as in the LSTM"}.
         </p>
       </div>
     </>
@@ -170,6 +204,6 @@ export const gradient: Chapter = {
   screens: [
     { title: "The direct path: a product of forget gates", Body: Direct },
     { title: "All paths together", Body: Total },
-    { title: "Beside the RNN: .125 against .260", Body: Beside },
+    { title: "Beside the RNN: what compares, and what does not", Body: Beside },
   ],
 };

@@ -1,17 +1,18 @@
 // Five questions, each answer with its reason.
+import { fixed, short } from "../format";
 
 export type Option = { text: string; right?: boolean; why: string };
 export type Question = { text: string; chapter: string; screen: number; options: Option[] };
 
 export const QUESTIONS: Question[] = [
   {
-    text: "The recurrent matrix of an RNN has the eigenvalues 0.9 and 0.5. About how much of the gradient is left after 50 steps?",
+    text: "The recurrent matrix of an RNN is symmetric and has the eigenvalues 0.9 and 0.5. About how much of a gradient can be left after 50 steps, at most?",
     chapter: "forget",
     screen: 1,
     options: [
-      { text: "half of it", why: "0.9 seems near 1, but it is multiplied 50 times: half is gone after 7 steps." },
-      { text: "about 0.005", right: true, why: "The larger eigenvalue decides: 0.9⁵⁰ ≈ 0.005, and tanh’s slope makes it smaller still. 0.5⁵⁰ does not count beside it." },
-      { text: "0.45 of it, for 0.9 × 0.5", why: "The determinant, 0.45, says how areas shrink in one step. Lengths follow the largest eigenvalue, once for each step: 0.9⁵⁰." },
+      { text: "half of it", why: `0.9 seems near 1, but it is multiplied 50 times: half is gone after ${Math.ceil(Math.log(0.5) / Math.log(0.9))} steps.` },
+      { text: `about ${fixed(0.9 ** 50)}`, right: true, why: `A symmetric matrix makes nothing longer than its larger eigenvalue does: 0.9⁵⁰ ≈ ${fixed(0.9 ** 50)}, and tanh’s slope makes it smaller still. Beside it 0.5⁵⁰ ≈ ${short(0.5 ** 50)} does not count. (A matrix that is not symmetric may pass more for a while.)` },
+      { text: "0.45 of it, for 0.9 × 0.5", why: "The determinant, 0.45, says how areas shrink in one step. Lengths can follow the largest eigenvalue, once for each step: 0.9⁵⁰." },
     ],
   },
   {

@@ -65,13 +65,13 @@ function Reading() {
   const { values, words, verdicts } = reading.value;
   const known = words.filter((w) => w.known);
   const t = Math.min(chosen.value, known.length - 1);
-  if (!known.length) return <p class="result" role="status">None of these words is known to the model. Its words stand below.</p>;
+  if (!known.length) return <p class="result" role="status">{words.length ? "None of these words is known to the model; the list above has those that are." : "Write a word."}</p>;
   const last = verdicts.at(-1)!;
   return (
-    <div class="reading" style={{ "--words": known.length }}>
+    <div class="reading" style={{ "--words": known.length, "--longest": Math.max(...known.map((w) => w.text.length)) }}>
       <p class="result" role="status">
-        Verdict: <b data-testid="verdict">{percent(last)}</b> praise
-        {Math.abs(last - 0.5) < 0.1 ? ": undecided" : last > 0.5 ? "" : ": criticism"}.
+        Verdict: {Math.abs(last - 0.5) < 0.1 ? "undecided" : last > 0.5 ? "praise" : "criticism"} (
+        <b data-testid="verdict">{percent(last)}</b> praise).
         <Forgotten known={known} values={values} />
         {words.some((w) => !w.known) ? (
           <span data-testid="unknown"> Left out, because the model never met it: {words.filter((w) => !w.known).map((w) => `“${w.text}”`).join(", ")}.</span>
@@ -110,12 +110,20 @@ function Reading() {
   );
 }
 
-/** Where most is forgotten, in words. */
+/** Where most is forgotten, in words: f is small at some word, but only what the memory holds can go. */
 function Forgotten({ known, values }: { known: { text: string }[]; values: Values[] }) {
-  const means = values.map((v) => mean(at(v, "f")));
-  const low = means.indexOf(Math.min(...means));
   if (change.value !== "lstm" || known.length < 2) return null;
-  return <> Most is forgotten at “{known[low]!.text}”, where <V>f</V> is {fixed(means[low]!, 2)} on average.</>;
+  const held = values.map((_, t) => (t ? Array.from(at(values[t - 1]!, "c"), Math.abs) : []));
+  const lost = held.map((c, t) => c.reduce((sum, size, unit) => sum + (1 - at(values[t]!, "f")[unit]!) * size, 0));
+  const most = lost.indexOf(Math.max(...lost));
+  const before = held[most]!.reduce((sum, size) => sum + size, 0);
+  return (
+    <>
+      {" "}Most is forgotten at “<span data-testid="forgotten">{known[most]!.text}</span>”: of {fixed(before, 2)} that the
+      memory holds before it (|<V>c</V>|, all units together) <span data-testid="lost">{fixed(lost[most]!, 2)}</span> goes;{" "}
+      <V>f</V> is {fixed(mean(at(values[most]!, "f")), 2)} on average.
+    </>
+  );
 }
 
 function Legend() {

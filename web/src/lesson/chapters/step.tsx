@@ -2,7 +2,7 @@ import { Slider } from "../../parts/slider";
 import * as example from "../example";
 import { fixed } from "../format";
 import { given } from "../given";
-import { Formula, Scroll, V, Vi } from "../math";
+import { Filled, Formula, Scroll, V, Vi } from "../math";
 import type { Chapter } from "../place";
 
 const SAYS: Record<string, (value: string) => string> = {
@@ -38,7 +38,7 @@ function Equations() {
       {lines.map((line, k) => (
         <li key={line.name} data-equation={line.name}>
           <Formula math={line.symbols} />
-          <Formula math={line.numbers} />
+          <Filled math={line.numbers} />
           {line.products.length ? (
             <details open={k === 0}>
               <summary class="says">{SAYS[line.name]?.(fixed(line.value))}</summary>
@@ -46,7 +46,7 @@ function Equations() {
                 <div class="product" key={symbols}>
                   <Formula math={symbols} />
                   <span>=</span>
-                  <Formula math={numbers} />
+                  <Filled math={numbers} kept={0} />
                 </div>
               ))}
             </details>
@@ -71,15 +71,18 @@ function Table({ printed }: { printed: boolean }) {
           <tr>
             <th scope="col">word</th>
             {COLUMNS.map((name) => <th scope="col" key={name}><V>{name}</V></th>)}
-            {original ? <th scope="col">printed</th> : null}
           </tr>
         </thead>
         <tbody>
           {example.words.map((word, t) => (
             <tr key={word} class={t === example.step.value ? "now" : ""}>
               <th scope="row">{word}</th>
-              {COLUMNS.map((name) => <td key={name} data-value={`${name}${t + 1}`}>{fixed(values[t]![name]![0]!, "ch".includes(name) ? 4 : 3)}</td>)}
-              {original ? <td class="soft">{given.example.printed[t]!.c}, {given.example.printed[t]!.h}</td> : null}
+              {COLUMNS.map((name) => (
+                <td key={name}>
+                  <span data-value={`${name}${t + 1}`}>{fixed(values[t]![name]![0]!, "ch".includes(name) ? 4 : 3)}</span>
+                  {original && (name === "c" || name === "h") ? <small class="soft">{given.example.printed[t]![name]}</small> : null}
+                </td>
+              ))}
             </tr>
           ))}
         </tbody>
@@ -96,7 +99,7 @@ function Walk() {
       <div class="text">
         <p>
           Four words, each given as two numbers. Two units, every weight {fixed(example.weight.value, 2)}, every bias{" "}
-          {fixed(example.forgetBias.value, 0)}, and an empty memory to begin with. Both units are alike, so we follow one. Press a sentence to see the products behind it.
+          {fixed(example.forgetBias.value, 0)}, and an empty memory to begin with. Both units are alike, so we follow one. Press the small triangle under an equation to see the products behind it.
         </p>
         <Words />
         <p class="result">
@@ -107,7 +110,7 @@ function Walk() {
         <p class="caption">
           {example.changed.value
             ? "The numbers are changed: the next screen sets them back."
-            : "Last column: C and h as printed where the example comes from. It rounds at every step, hence .483 there and 0.4841 here. It leaves out its inputs for “is” and “good”; these give its table."}
+            : `Small, under c and h: what the example’s source prints. It rounds at every step, hence ${given.example.printed.at(-1)!.h} there and ${fixed(example.over.value.values.at(-1)!.h![0]!, 4)} here. It leaves out the inputs of “is” and “good”; those taken here give its table.`}
         </p>
       </div>
       <div class="figure"><Equations /></div>
