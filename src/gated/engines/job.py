@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,7 @@ from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.symbols import Node
 
-_PLAIN = (Tensor, torch.nn.parameter.Buffer, torch.nn.parameter.Parameter)
+PLAIN = (Tensor, torch.nn.parameter.Buffer, torch.nn.parameter.Parameter)
 
 # Values of the cell's named symbols over time: gates and states by name.
 Values = dict[str, Tensor]
@@ -36,6 +36,8 @@ class Form:
     cell: Cell
     layout: tuple[Slot, ...]
     sizes: Mapping[str, int]
+    # what engines found out about it
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, cell: Cell, layout: tuple[Slot, ...], sizes: Mapping[str, int]) -> Form:
@@ -47,7 +49,7 @@ class Form:
         return found
 
     def __post_init__(self) -> None:
-        self._hash = hash((type(self.cell), self.layout))
+        self._hash = hash((type(self.cell), self.layout, tuple(self.sizes.items())))
 
     def __hash__(self) -> int:
         return self._hash
@@ -138,7 +140,7 @@ class Job(NamedTuple):
 
 def traced(value: Tensor) -> bool:
     """Whether a call with this tensor becomes a program, of which no size may depend on a value."""
-    return torch.compiler.is_compiling() or type(value) not in _PLAIN
+    return torch.compiler.is_compiling() or type(value) not in PLAIN
 
 
 def any_number(size: object) -> bool:

@@ -63,10 +63,10 @@ class Quick:
             found is None
             or x.shape[1] != layer.input_size
             or not _fit(x, states, found.widths)
-            or not found.fits(weights)
+            or (held := found.fits(weights)) is None
         ):
             return None
-        output, final = found(x, states)
+        output, final = found(x, states, held)
         return output, (tuple(final) if isinstance(state, tuple) else final[0])
 
     def _find(self, layer: Recurrent, dtype: torch.dtype) -> Any:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -281,3 +284,54 @@ def test_what_is_drawn_in_training_is_drawn_in_a_step():
     assert not torch.equal(run(), run())
     layer.eval()
     assert torch.equal(run(), run())
+
+
+def test_a_weight_of_another_type_in_the_same_memory_is_refused():
+    layer = layer_of("lstm")
+    x, state = torch.randn(2, D), states_of(layer, 2)
+    with torch.no_grad():
+        layer.step(x, state)
+        for weight in layer.parameters():
+            weight.data = weight.data.view(torch.bfloat16)[..., : weight.shape[-1]].contiguous()
+        with pytest.raises(ShapeError, match="bfloat16"):
+            layer.step(x, state)
+
+
+def test_a_copy_that_shares_what_was_found_out_steps_with_its_own_weights():
+    layer = layer_of("gru", dtype=torch.float64)
+    twin = copy.copy(layer)
+    twin._parameters = {
+        name: torch.nn.Parameter(2 * value.data) for name, value in layer._parameters.items()
+    }
+    x, state = torch.randn(3, D, dtype=torch.float64), states_of(layer, 3)
+    expected = [one(x[None], state)[0][0] for one in (layer, twin)]
+    with torch.no_grad(), ThreadPoolExecutor(2) as pool:
+        work = [(one, pool.submit(repeatedly, one, x, state)) for one in (layer, twin)]
+        for (_, outputs), wanted in zip(work, expected, strict=True):
+            for output in outputs.result():
+                torch.testing.assert_close(output, wanted, rtol=1e-12, atol=1e-12)
+
+
+def repeatedly(layer, x, state):
+    with torch.no_grad():
+        return [layer.step(x, state)[0] for _ in range(3000)]
+
+
+def test_weights_that_were_replaced_are_not_kept_alive():
+    layer = layer_of("lstm")
+    x, state = torch.randn(2, D), states_of(layer, 2)
+    with torch.no_grad():
+        layer.step(x, state)
+    old = weakref.ref(layer.weight_hh_l0)
+    layer.weight_hh_l0 = torch.nn.Parameter(torch.zeros(4 * H, H))
+    gc.collect()
+    assert old() is None
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_weight_whose_memory_was_freed_is_refused(cell):
+    layer = layer_of(cell)
+    layer.weight_hh_l0.untyped_storage().resize_(0)
+    x, state = torch.randn(2, D), states_of(layer, 2)
+    with torch.no_grad(), pytest.raises(ShapeError, match="weight_hh_l0 has no memory"):
+        layer.step(x, state)

@@ -22,7 +22,7 @@ from gated.engines.cpu.obstacles import obstacle
 from gated.engines.cpu.operation import REALS, Compiled, Sizes, compiled, infer, train
 from gated.engines.cpu.rows import Rows
 from gated.engines.cpu.stepping import Stepper
-from gated.engines.job import Job, Result
+from gated.engines.job import PLAIN, Job, Result
 from gated.engines.job import Values as Named
 from gated.equations.graph import Graph
 from gated.equations.layout import Slot
@@ -41,6 +41,8 @@ def supports(job: Job) -> str | None:
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
     if sequence.dtype not in REALS:
         return f"the CPU engine computes in float32 and float64, not in {sequence.dtype}"
+    if type(sequence) in PLAIN and any(type(weight) not in PLAIN for weight in job.weights):
+        return "a parameter is a tensor of a kind of its own, which a kernel cannot read"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is on"
     if _transform() is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gated.engines import reference
-from gated.engines.job import Form, Job
+from gated.engines.job import PLAIN, Form, Job
 from gated.equations.graph import length
 from gated.equations.layout import Slot
 from gated.equations.loop import Forward
@@ -79,10 +78,13 @@ def check_stored(
     ShapeError if one that was put in a parameter's place does not.
     """
     dtype, device = job.sequence.dtype, job.sequence.device
-    # a size that stands for many cannot be looked up
-    shapes = _shapes if type(input_size) is int else _shapes.__wrapped__
-    for number, expected in enumerate(shapes(job.form, input_size)):
+    for number, expected in enumerate(_shapes(job.form, input_size)):
         value = stored[number]
+        if type(value) in PLAIN and device.type == "cpu" and value.numel() and not value.data_ptr():
+            raise ShapeError(
+                f"{job.cell.name}: {job.layout[number].name}_l{place[0]} has no memory: its "
+                "storage was freed, as sharding does; gather the parameters before the call"
+            )
         if value.shape != expected or value.dtype != dtype or value.device != device:
             name = f"{job.layout[number].name}_l{place[0]}{'_reverse' if place[1] else ''}"
             raise ShapeError(
@@ -92,15 +94,20 @@ def check_stored(
             )
 
 
-@lru_cache(maxsize=1024)
 def _shapes(form: Form, input_size: int) -> list[tuple[int, ...]]:
     """The shapes of the stored tensors of a layer that reads inputs of a size."""
-    sizes = {**form.sizes, "D": input_size}
-    return [slot.shape(sizes) for slot in form.layout]
+    number = type(input_size) is int  # a size that stands for many cannot be looked up
+    found: list[tuple[int, ...]] | None = form.memo.get(input_size) if number else None
+    if found is None:
+        sizes = {**form.sizes, "D": input_size}
+        found = [slot.shape(sizes) for slot in form.layout]
+        if number:
+            form.memo[input_size] = found
+    return found
 
 
 class Values:
-    """Values known before the loop, computed when they are asked for."""
+    """Values known before the loop, computed when they are asked for, and added to `known`."""
 
     def __init__(
         self, loop: Forward, job: Job, layer: int, direction: int, known: dict[Node, Tensor]
@@ -128,15 +135,17 @@ class Values:
         self.known |= {leaves[key]: value for key, value in parameters.items() if key in leaves}
 
 
-@lru_cache(maxsize=1024)
 def _plan(loop: Forward, form: Form) -> Plan:
     """Where the loop's matrices and biases stand in layers of a form."""
-    slots = form.layout
-    return Plan(
-        tuple(stored_blocks(stream.bank.keys, slots) for stream in loop.streams),
-        tuple(_stored_biases(stream, slots) for stream in loop.streams),
-        tuple(stored_blocks(bank.keys, slots) for bank in loop.banks),
-    )
+    found: Plan | None = form.memo.get(loop)
+    if found is None:
+        slots = form.layout
+        found = form.memo[loop] = Plan(
+            tuple(stored_blocks(stream.bank.keys, slots) for stream in loop.streams),
+            tuple(_stored_biases(stream, slots) for stream in loop.streams),
+            tuple(stored_blocks(bank.keys, slots) for bank in loop.banks),
+        )
+    return found
 
 
 def stored_blocks(keys: tuple[str, ...], slots: Sequence[Slot]) -> Parts | None:
@@ -188,7 +197,7 @@ def _stacked(parts: Parts, stored: Sequence[Tensor]) -> Tensor | None:
         if at or beyond:
             part = torch.nn.functional.pad(part, (at * rows, beyond * rows))
         whole = part if whole is None else whole + part
-    return None if whole is None else whole.contiguous()
+    return None if whole is None else _dense(whole)
 
 
 def _joined(keys: Sequence[str], values: Values) -> Tensor:

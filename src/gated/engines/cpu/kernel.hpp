@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <sched.h>
+#include <type_traits>
 #include <utility>
 #ifdef STD_THREADS  // for a thread sanitizer, which does not know OpenMP
 #include <thread>
@@ -211,8 +212,15 @@ template <class R, int STEP, size_t... I>
 static inline typename Packed<R>::vec folded(const typename Packed<R>::vec& a, const typename Packed<R>::vec& b,
                                              std::index_sequence<I...>) {
     constexpr int LENGTH = sizeof...(I);
+#if __has_builtin(__builtin_shufflevector)
     return __builtin_shufflevector(a, b, (I & STEP ? LENGTH + (I & ~size_t(STEP)) : I)...) +
            __builtin_shufflevector(a, b, (I & STEP ? LENGTH + I : I | STEP)...);
+#else  // GCC before 12
+    typedef std::conditional_t<sizeof(R) == 4, int32_t, int64_t> lane;
+    typedef lane lanes __attribute__((vector_size(LENGTH * sizeof(R))));
+    return __builtin_shuffle(a, b, lanes{lane(I & STEP ? LENGTH + (I & ~size_t(STEP)) : I)...}) +
+           __builtin_shuffle(a, b, lanes{lane(I & STEP ? LENGTH + I : I | STEP)...});
+#endif
 }
 
 // The sums of as many vectors as each has lanes, in their order: neighbours first, then pairs.

@@ -24,7 +24,8 @@ class Rows:
         self.steps, self.reverse = steps, reverse
         if batch_sizes is None:
             self.batch, self.total = batch, steps * batch
-            *self._held, self.memory = _even(steps, batch)
+            even = _even if steps <= _SHORT else _even.__wrapped__
+            *self._held, self.memory = even(steps, batch)
         else:
             sizes = batch_sizes.to(torch.int64).contiguous()
             ends = torch.cumsum(sizes, 0)
@@ -35,12 +36,12 @@ class Rows:
     @property
     def sizes(self) -> Tensor:
         """The rows that reach each step, (T,)."""
-        return torch.from_numpy(self._held[0])
+        return torch.tensor(self._held[0])
 
     @property
     def offsets(self) -> Tensor:
         """Where each step stands, (T,)."""
-        return torch.from_numpy(self._held[1])
+        return torch.tensor(self._held[1])
 
     def start(self, step: int) -> int:
         """Where a step stands."""
@@ -67,6 +68,7 @@ class Rows:
 
 
 Numbers = NDArray[np.int64]
+_SHORT = 4096  # steps of which the numbers are kept for a next call
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,14 +17,17 @@ from torch import Tensor
 from gated.engines.cpu.gather import Part, stored_blocks, stored_sums
 from gated.engines.cpu.operation import REALS, Compiled
 from gated.engines.cpu.threads import threads
+from gated.engines.job import PLAIN
 from gated.equations.graph import length
 from gated.equations.layout import Slot
 
 # multiplications below which one thread is quicker: one step after another, all threads wait awake
 _SHARED = 1 << 17
-_Known = tuple[Tensor, int, tuple[int, ...]]  # a stored tensor, its memory and shape
+_Known = tuple[weakref.ref[Tensor], int, tuple[int, ...]]  # a stored tensor, its memory and shape
 # a kernel's pointers, where they stand, and what is copied for them
 _Frame = tuple[Any, int, list[tuple[Any, int, int, int]]]
+
+_Held = tuple[list[_Known], list[_Frame]]
 
 
 class _Place(NamedTuple):
@@ -64,7 +68,7 @@ class Stepper:
         self.called += [[kernel.names.index(f"final_{name}")] for name in names]
         self.places = [places.get(name) for name in kernel.names]
         self.arrays = ctypes.c_void_p * len(kernel.names)
-        self.known: tuple[list[_Known], list[_Frame]] = ([], [])
+        self.held: _Held = ([], [])
 
     def _places(self, compiled: Compiled) -> dict[str, _Place | None]:
         loop = compiled.loop
@@ -106,28 +110,35 @@ class Stepper:
             copied = (block * part.at, block * part.several, block * part.beyond)
         return _Place(part.slot, block * part.first, copied)
 
-    def fits(self, weights: Sequence[Tensor]) -> bool:
-        """Whether stored tensors are what the kernel reads; they are remembered for the call."""
-        known = self.known[0]
-        if len(known) != len(weights):
-            return self._remember(weights)
-        for weight, (one, pointer, shape) in zip(weights, known, strict=True):
+    def fits(self, weights: Sequence[Tensor]) -> _Held | None:
+        """What is held of stored tensors, for the call, if they are what the kernel reads."""
+        held = self.held
+        for weight, (one, pointer, shape) in zip(weights, held[0], strict=False):
             if (
-                weight is not one
+                one() is not weight
                 or weight.data_ptr() != pointer
                 or weight.shape != shape
+                or weight.dtype != self.dtype
                 or not weight.is_contiguous()
             ):
                 return self._remember(weights)
-        return True
+        return held if len(held[0]) == len(weights) else self._remember(weights)
 
-    def _remember(self, weights: Sequence[Tensor]) -> bool:
-        fit = all(
-            w.shape == shape and w.dtype == self.dtype and w.is_cpu and w.is_contiguous()
-            for w, shape in zip(weights, self.shapes, strict=True)
-        )
-        self.known = ([(w, w.data_ptr(), w.shape) for w in weights] if fit else [], [])
-        return fit
+    def _remember(self, weights: Sequence[Tensor]) -> _Held | None:
+        for weight, shape in zip(weights, self.shapes, strict=True):
+            if (
+                type(weight) not in PLAIN
+                or weight.shape != shape
+                or weight.dtype != self.dtype
+                or not weight.is_cpu
+                or not weight.is_contiguous()
+                or weight.is_neg()
+                or not weight.data_ptr()
+            ):
+                return None
+        # not kept alive: the caller has them
+        self.held = ([(weakref.ref(w), w.data_ptr(), w.shape) for w in weights], [])
+        return self.held
 
     def _frame(self, known: Sequence[_Known]) -> _Frame:
         """What the kernel is passed, with the memory of the stored tensors."""
@@ -147,16 +158,21 @@ class Stepper:
         arrays = self.arrays(*pointers)
         return arrays, ctypes.addressof(arrays), copies
 
-    def __call__(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+    def __call__(
+        self, x: Tensor, states: Sequence[Tensor], held: _Held
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """The output (B, n) and the new states, each (1, B, n), of contiguous tensors.
 
-        `fits` has been asked about the stored tensors.
+        `held` is what `fits` gave for the stored tensors.
         """
         batch, widths = x.shape[0], self.widths
         output = x.new_empty((batch, widths[0]))
         final = [x.new_empty((1, batch, width)) for width in widths]
-        known, frames = self.known  # another thread may be here, and have them replaced
-        frame = frames.pop() if frames else self._frame(known)
+        known, frames = held
+        try:
+            frame = frames.pop()  # no other thread's
+        except IndexError:
+            frame = self._frame(known)
         arrays, address, copies = frame
         for _, to, source, count in copies:
             ctypes.memmove(to, source, count)
@@ -165,8 +181,8 @@ class Stepper:
                 arrays[place] = tensor.data_ptr()
         size = self.batches.get(batch)
         if size is None:
-            held = ctypes.c_int64(batch)
-            size = self.batches[batch] = (held, ctypes.addressof(held))
+            number = ctypes.c_int64(batch)
+            size = self.batches[batch] = (number, ctypes.addressof(number))
         self.function(
             address, self.letters_at, 1, batch, size[1], self.first_at, 0,
             threads() if self.work * batch > _SHARED else 1,
