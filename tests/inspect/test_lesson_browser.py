@@ -295,7 +295,7 @@ def test_every_number_of_a_step_is_written_into_its_equation(lesson):
 
 
 @pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
-def test_no_result_of_an_equation_and_no_column_is_cut_off(visit, viewport):
+def test_no_result_no_column_and_no_name_is_cut_off(visit, viewport):
     page = visit(viewport)
     turn(page, "step")
     page.get_by_role("button", name="good", exact=True).click()
@@ -303,6 +303,10 @@ def test_no_result_of_an_equation_and_no_column_is_cut_off(visit, viewport):
     frames = "a => a.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
     assert page.locator(".scroll").count() > 20
     assert page.locator(".scroll").evaluate_all(frames) == []
+    turn(page, "claims")  # curves are named where they end, on a phone by a number
+    legend = page.locator("figcaption").first
+    assert legend.is_visible() == (viewport is PHONE)
+    assert "8 1.5^k" in legend.text_content()
 
 
 def test_sliders_move_the_numbers_as_torch_computes_them(lesson):

@@ -1,6 +1,7 @@
 import "uplot/dist/uPlot.min.css";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { drawEnds, widthOf } from "./ends";
 
 export type Curve = { label: string; y: ArrayLike<number | null>; colour: string; dashed?: boolean };
 
@@ -13,6 +14,8 @@ type Props = {
   logY?: boolean;
   /** Least and greatest value that is drawn, where that is not left to the data. */
   yRange?: [number, number];
+  /** Whether curves are named at their right ends: by number, and a legend, where there is little room. */
+  ends?: boolean;
   /** Changes when colours or letters change. */
   theme: unknown;
   /** What the chart shows, for who cannot see it. */
@@ -23,13 +26,17 @@ type Props = {
 export function Curves(props: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const { x, curves, theme, logX, logY, yRange } = props;
-  const kind = JSON.stringify([logX, logY, yRange, curves.map((c) => [c.label, c.colour, c.dashed]), props.xLabel, props.yLabel]);
+  const [wide, setWide] = useState(true);
+  const { x, curves, theme, logX, logY, yRange, ends } = props;
+  const kind = JSON.stringify([wide, ends, logX, logY, yRange, curves.map((c) => [c.label, c.colour, c.dashed]), props.xLabel, props.yLabel]);
   useLayoutEffect(() => {
     const element = place.current!;
     const size = () => ({ width: element.clientWidth, height: element.clientHeight });
-    plot.current = new uPlot({ ...options(props), ...size() }, data(x, curves), element);
-    const resized = new ResizeObserver(() => plot.current?.setSize(size()));
+    plot.current = new uPlot({ ...options(props, wide), ...size() }, data(x, curves), element);
+    const resized = new ResizeObserver(() => {
+      setWide(element.clientWidth > 30 * letterSize());
+      plot.current?.setSize(size());
+    });
     resized.observe(element);
     return () => {
       resized.disconnect();
@@ -41,13 +48,13 @@ export function Curves(props: Props) {
   return (
     <figure class="curves">
       <div ref={place} class="curves-plot" role="img" aria-label={props.label} />
-      <figcaption>
-        {curves.map((c) => (
+      <figcaption hidden={ends && wide}>
+        {curves.map((c, k) => (
           <span class="curves-key" key={c.label}>
             <svg width="28" height="10" aria-hidden="true">
               <line x1="0" y1="5" x2="28" y2="5" stroke={`var(${c.colour})`} stroke-width="3" stroke-dasharray={c.dashed ? "5 4" : undefined} />
             </svg>
-            {c.label}
+            {ends ? `${k + 1} ${c.label}` : c.label}
           </span>
         ))}
       </figcaption>
@@ -59,10 +66,13 @@ function data(x: ArrayLike<number>, curves: Curve[]): uPlot.AlignedData {
   return [x, ...curves.map((c) => c.y)] as unknown as uPlot.AlignedData;
 }
 
-function options({ curves, xLabel, yLabel, logX, logY, yRange }: Props): Omit<uPlot.Options, "width" | "height"> {
+const letterSize = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+
+function options({ curves, xLabel, yLabel, logX, logY, yRange, ends }: Props, wide: boolean): Omit<uPlot.Options, "width" | "height"> {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string) => style.getPropertyValue(name).trim();
-  const letters = Number.parseFloat(style.fontSize);
+  const letters = letterSize();
+  const names = curves.map((c, k) => ({ text: wide ? c.label : String(k + 1), colour: colour(c.colour) }));
   const axis = (label: string, log: boolean | undefined): uPlot.Axis => ({
     label,
     labelSize: 1.7 * letters,
@@ -78,7 +88,8 @@ function options({ curves, xLabel, yLabel, logX, logY, yRange }: Props): Omit<uP
   return {
     legend: { show: false },
     cursor: { show: false },
-    padding: [letters * 0.6, letters, 0, 0],
+    padding: [letters * 0.6, ends ? widthOf(names, 0.8 * letters) : letters, 0, 0],
+    hooks: ends ? { draw: [(plot) => drawEnds(plot, names, 0.8 * letters, colour("--ink"))] } : {},
     scales: {
       x: { time: false, distr: logX ? 3 : 1 },
       y: { distr: logY ? 3 : 1, range: yRange ?? undefined },

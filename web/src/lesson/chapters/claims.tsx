@@ -45,7 +45,7 @@ function screen(claim: Claim): Screen {
           {charts.map(({ drawn, x, curves }) => (
             <div key={drawn.title} class={charts.length > 1 ? "half" : ""}>
               <p class="caption"><b>{drawn.title}</b></p>
-              <Curves x={x} curves={curves} xLabel={drawn.x_label} yLabel={drawn.y_label} logY={drawn.log} theme={theme.value} label={`${drawn.title}: ${curves.map((c) => c.label).join(", ")}`} />
+              <Curves ends x={x} curves={curves} xLabel={drawn.x_label} yLabel={drawn.y_label} logY={drawn.log} theme={theme.value} label={`${drawn.title}: ${curves.map((c) => c.label).join(", ")}`} />
             </div>
           ))}
         </div>
