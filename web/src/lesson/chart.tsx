@@ -15,6 +15,7 @@ export function Chart({ cell, lit = [], onPick }: Props) {
     });
     const svg = place.current!.querySelector("svg")!;
     svg.style.maxWidth = `${svg.viewBox.baseVal.width * 0.085}rem`; // letters of all cells alike
+    svg.style.minWidth = `${svg.viewBox.baseVal.width * 0.055}rem`; // and on a phone large enough to read
     place.current!.classList.toggle("dimmed", lit.length > 0);
   }, [cell, lit.join(" ")]);
   const pick = (event: MouseEvent) => {
