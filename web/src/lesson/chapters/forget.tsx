@@ -209,7 +209,7 @@ function Idea() {
         A fixed matrix keeps or loses each direction at a pace of its own, <i>whatever it reads</i>.
       </p>
       <p>
-        Only tanh’s slope, at most 1, answers to what is read. Eigenvalues of exactly 1 would keep the past
+        Only tanh’s slope, at most 1, answers to what is read. Eigenvalues of exactly 1 would, but for tanh, keep the past
         for ever, useful or not. And ordinary training does not hold them there: an update moves them inside the circle,
         where the gradient tends to vanish, or outside, where it can explode (Hochreiter 1991; Bengio, Simard and Frasconi
         1994).
