@@ -6,7 +6,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -133,11 +132,9 @@ def _cell(name: str) -> Cell:
 
 def _write(cell: Cell, path: str) -> str:
     from gated.inspect.cell.render import write_page
+    from gated.inspect.pages import check_target
 
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise OptionError(f"--page {path}: there is no directory {folder}")
-    return str(write_page(cell, path))
+    return str(write_page(cell, check_target(path, "--page")))
 
 
 def _table(screen: Screen, chosen: list[Cell], known: Mapping[str, int]) -> None:

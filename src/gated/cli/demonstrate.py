@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gated.cli.command import Command
 from gated.cli.screen import Screen
-from gated.errors import OptionError
 
 if TYPE_CHECKING:
     from gated.inspect.demonstrations import Demonstration
@@ -66,10 +64,11 @@ def demonstrate(name: str | None, page: str | None, as_json: bool) -> None:
 
 def _check_page(name: str | None, page: str) -> None:
     """Refuse a page that could not be written, before anything is computed."""
+    from gated.inspect.pages import check_target
+
     if name is None:
         raise click.UsageError("--page is for what is run: gated demonstrate NAME --page FILE")
-    if not Path(page).parent.is_dir():
-        raise OptionError(f"--page {page}: there is no directory {Path(page).parent}")
+    check_target(page, "--page")
 
 
 def show(screen: Screen, found: Demonstration) -> None:

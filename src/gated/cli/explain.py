@@ -7,7 +7,6 @@ import shlex
 import sys
 import webbrowser
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,13 +64,14 @@ def explain(
     """
     from gated.cli.opened import open_with_data
     from gated.inspect import explorer
+    from gated.inspect.pages import check_target
     from gated.inspect.words import file_size
     from gated.tasks.forecast.explained import explained
     from gated.training import Interrupted
 
     screen = Screen(as_json=as_json)
     forecaster, directory = open_with_data(run, data)
-    target = Path(out) if out is not None else directory.path / "explorer.html"
+    target = check_target(out if out is not None else directory.path / "explorer.html")
     options = {"--series": series, "--steps": steps, "--units": units, "--data": data, "--out": out}
     words = ["gated", "explain", run]
     words += [str(w) for pair in options.items() if pair[1] is not None for w in pair]

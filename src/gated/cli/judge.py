@@ -104,9 +104,11 @@ def report(run: str, data: str | None, as_json: bool) -> None:
     """
     from gated.cli.finish import write_page
     from gated.cli.opened import open_with_data
+    from gated.inspect.pages import check_target
 
     screen = Screen(as_json=as_json)
     forecaster, directory = open_with_data(run, data)
+    check_target(directory.path / "report.html")
     page = write_page(forecaster, forecaster.evaluate(), directory)
     screen.result([str(page)])
     screen.json({"run": run, "page": page})

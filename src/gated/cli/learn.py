@@ -27,10 +27,9 @@ def learn(out: str, opening: bool, as_json: bool) -> None:
     step by step, its gradient, its variants, and what its gates do in a sentence.
     """
     from gated.inspect.lesson import write_lesson
+    from gated.inspect.pages import check_target
 
-    path = Path(out)
-    if not path.parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no directory {path.parent}")
+    path = check_target(out, "--out")
     write_lesson(path)
     screen = Screen(as_json=as_json)
     opened = opening and _opened(path)

@@ -9,7 +9,9 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-__all__ = ["policy", "script", "template_file", "write_whole"]
+from gated.errors import OptionError
+
+__all__ = ["check_target", "policy", "script", "template_file", "write_whole"]
 
 
 def template_file(name: str) -> str:
@@ -36,17 +38,57 @@ def policy(*scripts: str) -> str:
     )
 
 
+def check_target(path: str | os.PathLike[str], option: str = "") -> Path:
+    """The path of a page that is yet to be made: refused before the work, not after it.
+
+    Args:
+        path: where the page is to stand.
+        option: how the path was given, "--out", for the message.
+
+    Raises:
+        OptionError: no file can be written there.
+
+    Example:
+        >>> check_target("nowhere/page.html", "--out")
+        Traceback (most recent call last):
+        gated.errors.OptionError: --out nowhere/page.html: there is no directory nowhere; make \
+it first, or name another file
+    """
+    target, said = Path(path), f"{option} {path}".strip()
+    if target.is_dir():
+        raise OptionError(f"{said}: this is a directory; name a file, as {target / 'page.html'}")
+    if not target.parent.is_dir():
+        raise OptionError(
+            f"{said}: there is no directory {target.parent}; make it first, or name another file"
+        )
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OptionError(
+            f"{said}: nothing can be written into {target.parent}; change its permissions, or name "
+            f"another file"
+        )
+    return target
+
+
 def write_whole(text: str, path: str | os.PathLike[str]) -> Path:
     """Write a page into a file; a reader of ``path`` sees the old page or the new, whole one.
 
     Raises:
-        OSError: the file cannot be written; what was there is untouched.
+        OSError: the file cannot be written, with `path` as its filename; what was there is
+            untouched.
     """
     target = Path(path)
+    try:
+        _replace(text.encode(), target)
+    except OSError as error:  # it names the temporary file, which nobody asked for
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    return target
+
+
+def _replace(content: bytes, target: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
@@ -54,7 +96,6 @@ def write_whole(text: str, path: str | os.PathLike[str]) -> Path:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return target
 
 
 def _umask() -> int:
