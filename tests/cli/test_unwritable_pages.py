@@ -9,7 +9,9 @@ def test_explain_and_report_refuse_before_they_open_the_network(gated, run, monk
     (run / "report.html").unlink()
     (run / "report.html").mkdir()
     monkeypatch.setattr(Forecaster, "evaluate", lambda *_: pytest.fail("evaluated"))
-    monkeypatch.setattr("gated.tasks.forecast.explained.explained", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr(
+        "gated.tasks.forecast.explained.explained", lambda *_, **__: pytest.fail("explained")
+    )
     report = gated("report", run)
     explain = gated("explain", run, "--out", "no/x.html")
     assert (report.code, explain.code) == (2, 2)

@@ -112,9 +112,19 @@ class Asked:
             raise ShapeError(
                 f"contribution: the target is {got} for {rows} rows, expected one number for each, "
                 f"({rows},): pass target= as the index of an output, or a function of the output, "
-                f"as lambda out: out[:, -1, 2]"
+                f"as lambda out: out[:, -1, 2]{self._other_way(found)}"
             )
         return found
+
+    def _other_way(self, found: Any) -> str:
+        """A hint where the axes of x may have been read the wrong way round."""
+        if not self.batch_first or not isinstance(found, Tensor):
+            return ""
+        rows, steps = self.x.shape[:2]
+        return (
+            f"; x {tuple(self.x.shape)} was read as {rows} rows of {steps} steps: if the model "
+            f"takes (T, B, D), pass batch_first=False"
+        )
 
     def _selected(self, output: Any) -> Any:
         if callable(self.target):

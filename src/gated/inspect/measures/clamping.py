@@ -50,7 +50,8 @@ def clamp(model: nn.Module, what: Mapping[Key, Mapping[str, Value]]) -> Iterator
         The model.
 
     Raises:
-        OptionError: there is no such layer, gate, state or unit.
+        OptionError: there is no such layer, gate, state or unit, or a gate's equation never gives
+            that value: a sigmoid is between 0 and 1. A state may be held anywhere.
 
     Example:
         >>> import gated, torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from gated.equations import Cell
 from gated.equations.close import did_you_mean
 from gated.equations.graph import State
 from gated.errors import OptionError
+from gated.inspect.cell.bounds import bounds, written
 from gated.inspect.recording.surgery import find_layer, units, with_cell
 from gated.layers import Recurrent
 from gated.layers.arrangement import Arrangement
@@ -77,6 +79,7 @@ class Clamps:
                 )
             keep.zero_()
             fixed.copy_(given)
+        _check_reach(self.layer.cell, name, fixed[keep == 0], what)
 
     def change(self, job: Job, arranged: Arrangement) -> Job:
         """The job with fixed values."""
@@ -150,6 +153,18 @@ def _check_gate(cell: Cell, name: str) -> None:
         raise OptionError(
             f"clamp: {cell.name} has no gate or state {name!r}: "
             f"{did_you_mean(name, cell.graph.equations)}its gates are {gates}, its states {states}"
+        )
+
+
+def _check_reach(cell: Cell, name: str, values: Tensor, what: str) -> None:
+    """Refuse what a squashed gate can never be; a state may be held anywhere."""
+    low, high = reach = bounds(cell.graph.equations[name])
+    outside = values[(values < low) | (values > high)]
+    squashed = math.isfinite(low) and math.isfinite(high)
+    if squashed and len(outside) and name not in {state.name for state in cell.states}:
+        raise OptionError(
+            f"clamp: {what} is to be {float(outside[0]):g}, expected {written(reach)}: no weights "
+            f"and no input give another value to {name} of {cell.name}"
         )
 
 

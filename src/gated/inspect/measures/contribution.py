@@ -106,7 +106,8 @@ def integrated_gradients(
     Args:
         model: a module, or any function of the sequence. `lengths=` and `inputs` are passed on by
             name; parameters are left alone.
-        x: (B, T, D), or (T, B, D) if not batch_first.
+        x: (B, T, D), or (T, B, D) if not batch_first. A model of your own that takes time first
+            is not asked: pass batch_first=False, or its axes are read the wrong way round.
         target: a function of the output that gives a number for each row; or an index behind the
             output's first axis (2 of (B, C), (-1, 0) of (B, T, C)); None if it is that number.
         baseline: "zero", "mean" (each feature's, over all valid steps), a number, or a tensor that

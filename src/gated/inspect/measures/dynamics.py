@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gated.errors import OptionError, ShapeError
+from gated.inspect.recording.surgery import as_layer
 from gated.layers import Recurrent
 
 __all__ = ["Dynamics", "Names", "alone"]
@@ -118,8 +119,9 @@ def alone(layer: Recurrent, index: int = 0, direction: int = 0) -> Recurrent:
     """One layer and direction of a stack as a layer of its own: forward, float64, evaluating.
 
     Raises:
-        OptionError: there is no such layer, or it is convolutional.
+        OptionError: `layer` is a model, there is no such layer in it, or it is convolutional.
     """
+    as_layer(layer, "the Jacobian of a layer")
     count, directions = layer.num_layers, layer.num_directions
     if not (0 <= index < count and 0 <= direction < directions):
         raise OptionError(

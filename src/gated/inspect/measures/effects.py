@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Effect", "Importance", "ImportanceInterrupted", "What"]
 
+_SHOWN = 10  # units that are printed
+
 # layer, index in the stack, direction, unit (None for all), clamp
 What = tuple[str, int, int, int | None, str]
 
@@ -83,8 +85,7 @@ class Importance:
                 f"there are {', '.join(map(repr, known)) or 'none'}; each=True clamps every gate "
                 f"of every unit"
             )
-        harms = [(self.harm(e), e) for e in found]
-        return [e for _, e in sorted(harms, key=lambda pair: (pair[0] == pair[0], -pair[0]))]
+        return sorted(found, key=self._order)
 
     def gates(self) -> list[Effect]:
         """The effects of clamping a gate in all units."""
@@ -98,9 +99,42 @@ class Importance:
         rows = [{**vars(effect), "harm": self.harm(effect)} for effect in self.effects]
         return pd.DataFrame(rows, columns=columns).astype({"unit": "Int64"})
 
+    def __str__(self) -> str:
+        good = "lower is better" if self.better == "lower" else "higher is better"
+        lines = [
+            f"metric {self.baseline:.6g} without a clamp, {good}",
+            "gates in all units, then single units, the most harmful first:",
+        ]
+        if not self.complete:
+            lines.append(f"{len(self.effects)} of {self.total} clamps were computed")
+        several = len({(e.layer, e.index, e.direction) for e in self.effects}) > 1
+        ranked = sorted(self.effects, key=self._order)
+        shown = [e for e in ranked if e.unit is None]
+        units = [e for e in ranked if e.unit is not None]
+        rows = [(_place(e, several), e.clamp, e.value, e.change) for e in shown + units[:_SHOWN]]
+        wide = max((len(where) for where, *_ in rows), default=0)
+        tight = max((len(clamp) for _, clamp, *_ in rows), default=0)
+        lines += [f"{'':{wide}}  {'':{tight}}  {'metric':>10}  {'change':>10}"] if rows else []
+        lines += [f"{a:{wide}}  {b:{tight}}  {c:10.4g}  {d:+10.3g}" for a, b, c, d in rows]
+        if len(units) > _SHOWN:
+            lines.append(f"... {len(units) - _SHOWN} more: to_pandas() has all")
+        return "\n".join(lines)
+
+    def _order(self, effect: Effect) -> tuple[bool, float]:
+        """NaN counts as worst."""
+        harm = self.harm(effect)
+        return harm == harm, -harm
+
     def __repr__(self) -> str:
         part = "" if self.complete else f" of {self.total}"
         return f"<importance: {len(self.effects)}{part} clamps, metric {self.baseline:.6g} without>"
+
+
+def _place(effect: Effect, several: bool) -> str:
+    unit = "all units" if effect.unit is None else f"unit {effect.unit}"
+    if not several:
+        return unit
+    return f"{effect.layer}.l{effect.index}{'_reverse' * effect.direction}, {unit}"
 
 
 class ImportanceInterrupted(Interrupted):

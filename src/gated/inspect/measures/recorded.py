@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gated.errors import OptionError
 from gated.inspect.measures.arrays import Floats, Mask, in_reading_order, valid_steps
-from gated.inspect.recording.recordings import LayerRecording
+from gated.inspect.recording.recordings import LayerRecording, Recording
 
 __all__ = ["Steps", "steps_of"]
 
@@ -48,7 +48,7 @@ def steps_of(recorded: LayerRecording, layer: int = 0, direction: int = 0) -> St
     Of a convolutional layer every position is a row, and its channels are the units.
 
     Raises:
-        OptionError: nothing was recorded.
+        OptionError: nothing was recorded, or `recorded` is no recording of one layer.
 
     Example:
         >>> import torch, gated
@@ -59,6 +59,8 @@ def steps_of(recorded: LayerRecording, layer: int = 0, direction: int = 0) -> St
         >>> found.values["f"].shape, found.valid.sum(axis=1)
         ((2, 5, 4), array([5, 3]))
     """
+    if not isinstance(recorded, LayerRecording):
+        raise OptionError(_not_a_layer(recorded))
     if not recorded.calls:
         raise OptionError(
             f"{recorded.name}: no call was recorded; run the model inside `with gated.record(...)`"
@@ -77,6 +79,13 @@ def steps_of(recorded: LayerRecording, layer: int = 0, direction: int = 0) -> St
         np.concatenate([np.repeat(f, p, axis=0) for f, p in zip(fresh, positions, strict=True)]),
         known, direction == 1,
     )  # fmt: skip
+
+
+def _not_a_layer(given: object) -> str:
+    got, how = f"got {type(given).__name__}, expected what was recorded of one layer", "['rnn']"
+    if isinstance(given, Recording):
+        how = " or ".join(f"[{name!r}]" for name in given) or how
+    return f"{got}: within `with gated.record(model) as recording`, recording{how}"
 
 
 def _arrays(values: Mapping[str, torch.Tensor], longest: int) -> dict[str, Floats]:

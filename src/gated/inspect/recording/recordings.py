@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gated.equations import Cell
+from gated.errors import OptionError
 from gated.inspect.recording import tables
 from gated.inspect.recording.call import Call, joined
 from gated.layers import Recurrent
@@ -39,6 +40,23 @@ class LayerRecording:
     def cell(self) -> Cell:
         """The layer's cell."""
         return self.layer.cell
+
+    def __getitem__(self, call: int) -> Call:
+        """One of the calls, from 0: `recording["rnn"][0]` is `recording["rnn"].calls[0]`.
+
+        Raises:
+            OptionError: it is asked for a gate, which stands in a call.
+            IndexError: there are fewer calls.
+        """
+        if isinstance(call, str):
+            raise OptionError(
+                f"{self.name}[{call!r}]: expected the number of a call, from 0; a value stands in "
+                f"a call, as recording[{self.name!r}][0].values()[{call!r}]"
+            )
+        return self.calls[call]
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self.calls)
 
     def joined(self) -> LayerRecording:
         """The same with calls that go on from one another as one: a stream of steps, or chunks.

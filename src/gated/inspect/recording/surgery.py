@@ -24,8 +24,8 @@ from gated.layers import Recurrent
 from gated.layers.arrangement import Arrangement
 
 __all__ = [
-    "Change", "changed", "eager", "find_layer", "layers_of", "overridden", "rows_first", "units",
-    "with_cell",
+    "Change", "as_layer", "changed", "eager", "find_layer", "layers_of", "overridden",
+    "rows_first", "units", "with_cell",
 ]  # fmt: skip
 
 # what is to become of a job, given how its tensors are laid out
@@ -86,6 +86,36 @@ def find_layer(model: nn.Module, name: str) -> Recurrent:
             f"{', '.join(map(repr, known))}"
         )
     return known[name]
+
+
+def as_layer(layer: object, what: str) -> Recurrent:
+    """A layer, where a model may have been passed.
+
+    Args:
+        layer: what was passed.
+        what: the name of what was called, for the message.
+
+    Raises:
+        OptionError: it is no layer of gated; the message names those inside it.
+
+    Example:
+        >>> import torch, gated
+        >>> as_layer(torch.nn.Sequential(gated.LSTM(2, 3)), "jacobian_norms")
+        Traceback (most recent call last):
+        gated.errors.OptionError: jacobian_norms: got a Sequential, expected a layer of gated: \
+pass one of its layers, as model.get_submodule('0')
+    """
+    if isinstance(layer, Recurrent):
+        return layer
+    inside = list(layers_of(layer)) if isinstance(layer, nn.Module) else []
+    ways = [f"model.{path}" if _is_attribute(path) else f"model.get_submodule({path!r})"
+            for path in inside]  # fmt: skip
+    remedy = f"pass one of its layers, as {' or '.join(ways)}" if ways else "as gated.LSTM(2, 3)"
+    raise OptionError(f"{what}: got a {type(layer).__name__}, expected a layer of gated: {remedy}")
+
+
+def _is_attribute(path: str) -> bool:
+    return all(part.isidentifier() for part in path.split("."))
 
 
 @contextmanager

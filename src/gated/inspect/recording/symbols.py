@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gated.engines.reference import by_symbol as read
 from gated.errors import OptionError
+from gated.inspect.recording.surgery import as_layer
 from gated.layers import Recurrent
 
 __all__ = ["by_symbol"]
@@ -30,7 +31,7 @@ def by_symbol(layer: Recurrent, index: int = 0, direction: int = 0) -> dict[str,
         (heads, H / heads, H / heads), a convolution has the axes of its kernel behind (H, D).
 
     Raises:
-        OptionError: there is no such layer or direction.
+        OptionError: `layer` is no layer of gated, or there is no such index or direction.
 
     Example:
         >>> import gated
@@ -39,6 +40,7 @@ def by_symbol(layer: Recurrent, index: int = 0, direction: int = 0) -> dict[str,
         >>> list(found)[:4], found["W.i"].shape, found["b.f"].shape
         (['W.i', 'U.i', 'b.i', 'W.f'], torch.Size([5, 5]), torch.Size([5]))
     """
+    as_layer(layer, "by_symbol")
     layers, directions = layer.num_layers, layer.num_directions
     if not (0 <= index < layers and 0 <= direction < directions):
         raise OptionError(
