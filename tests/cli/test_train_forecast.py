@@ -125,3 +125,15 @@ def test_etth1_is_understood_without_a_word(gated, shared_data, tmp_path, monkey
     assert "frequency: h" in out
     assert "season: 24" in out
     assert "data: 17420 rows, 1 series of 17420 steps" in out
+
+
+def test_a_column_that_is_not_used_is_named(gated, place):
+    shops().assign(promo=1, price=2.0, note="x").to_csv("shops.csv", index=False)
+    found = train(gated, "--past=price").out
+    assert "  not used: promo, note (name them with --past or --future)\n" in found
+
+
+def test_a_training_that_was_still_getting_better_says_so(gated, place):
+    out = train(gated, "--max-epochs=1").out  # the second option counts
+    assert "the last was the best: more may help (--max-epochs 2)" in out
+    assert "the last was the best" in Path("runs/shops/report.html").read_text()

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import gated
-from gated.tasks.forecast.evaluate import rolling
+from gated.tasks.forecast.evaluate import of_training, rolling
 from gated.tasks.forecast.split import Split
+from gated.training import History
 
 SMALL = {"hidden_size": 4, "max_epochs": 1, "horizon": 3, "context_length": 6, "origins": 2}
 
@@ -61,3 +62,11 @@ def test_where_the_network_loses_other_metrics_add_no_caution():
     evaluation = found.evaluate()
     assert evaluation.verdict()[1] == "lose"
     assert not [said for said in evaluation.cautions() if said.startswith("By ")]
+
+
+def test_only_a_training_that_ended_with_its_best_epoch_may_want_more():
+    lines = tuple({"epoch": epoch} for epoch in (1, 2, 3))
+    enough = History(lines, 2, 0.5, "all epochs done", 1.0)
+    more = History(lines, 3, 0.5, "all epochs done", 1.0)
+    assert of_training(None) == of_training(enough) == ()
+    assert "--max-epochs 6" in of_training(more)[0]

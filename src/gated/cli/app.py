@@ -18,7 +18,7 @@ from gated.cli.command import LazyGroup
 from gated.cli.faults import Terminated, explain
 
 _COMMANDS = {
-    "demo": ("gated.cli.demo:demo", "Train on a series that comes along: two minutes, no files."),
+    "demo": ("gated.cli.demo:demo", "Train on a series that comes along: a minute, no files."),
     "train": ("gated.cli.train:train", "Learn from a table, judge, explain."),
     "evaluate": ("gated.cli.judge:evaluate", "Judge a trained run beside the baselines again."),
     "backtest": ("gated.cli.judge:backtest", "Judge it as if used at several past times."),

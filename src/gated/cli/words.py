@@ -16,13 +16,18 @@ LEGEND = (
 )
 
 
-def found_in_data(forecaster: Forecaster) -> list[str]:
-    """What was detected in the table, and what was settled from it."""
+def found_in_data(forecaster: Forecaster, columns: Sequence[str] = ()) -> list[str]:
+    """What was detected in the table of these columns, and what was settled from it."""
+    from gated.data.columns import shorten
     from gated.tasks.forecast.split import split
 
     config, data, schema = forecaster.config, forecaster.data, forecaster.schema
     assert schema is not None
-    lines = [*schema.describe(), *(f"data: {line}" for line in data.health.describe())]
+    lines = schema.describe()
+    if unused := schema.unused(columns):
+        them = "it" if len(unused) == 1 else "them"
+        lines.append(f"not used: {shorten(unused)} (name {them} with --past or --future)")
+    lines += [f"data: {line}" for line in data.health.describe()]
     lines += [
         f"horizon: {config.horizon} steps ahead",
         f"context: {config.context_length} steps back",

@@ -1,7 +1,7 @@
 """What a table means: which columns hold time, series, target and covariates."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,17 @@ class Schema:
     def because(self, decision: str, reason: str, **changes: Any) -> "Schema":
         """A changed copy that knows why one of its decisions was made."""
         return dataclasses.replace(self, why={**self.why, decision: reason}, **changes)
+
+    def unused(self, columns: Iterable[str]) -> list[str]:
+        """The columns of a table that nothing is read from.
+
+        >>> schema = Schema(layout="long", target="y", time_col="year+month", past=("price",))
+        >>> schema.unused(["year", "month", "y", "price", "promo"])
+        ['promo']
+        """
+        named = [self.target, self.id_col, self.time_col, *(self.time_col or "").split("+")]
+        used = {*named, *self.past, *self.future, *self.values}
+        return [name for name in columns if name not in used]
 
     def describe(self) -> list[str]:
         """The lines that tell a person what was detected, one for each decision."""

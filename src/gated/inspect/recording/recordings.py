@@ -41,7 +41,7 @@ class LayerRecording:
         """The layer's cell."""
         return self.layer.cell
 
-    def __getitem__(self, call: int) -> Call:
+    def __getitem__(self, call: int | str) -> Call:
         """One of the calls, from 0: `recording["rnn"][0]` is `recording["rnn"].calls[0]`.
 
         Raises:

@@ -18,6 +18,7 @@ from gated.tasks.forecast.predict import Array, Forecasts, Intervals
 from gated.tasks.forecast.split import Split
 from gated.tasks.forecast.verdict import Evaluation, judge
 from gated.tasks.forecast.windows import Panel
+from gated.training import History
 
 NAIVE, SEASONAL, RIDGE = "naive", "seasonal naive", "ridge"
 _MOST = 3000  # held-out windows, over all series
@@ -108,6 +109,17 @@ def evaluate(
     ends = {s.unique_id: cut.train for s, cut in zip(panel.data.series, splits, strict=True)}
     name = network_name(config)
     return judge(name, models, truth, stamps, names, panel.data, ends, config.quantiles)
+
+
+def of_training(history: History | None) -> tuple[str, ...]:
+    """What a verdict should say of a training: that it may have ended too early."""
+    if history is None or history.best_epoch != len(history.lines):
+        return ()
+    epochs = "1 epoch" if len(history.lines) == 1 else f"{len(history.lines)} epochs"
+    return (
+        f"Training ended after {epochs}, all that it was given, and the last was the best: more "
+        f"may help (--max-epochs {2 * len(history.lines)}).",
+    )
 
 
 def with_quantiles(forecasts: Forecasts, unit: Array, intervals: Intervals | None) -> Forecasts:

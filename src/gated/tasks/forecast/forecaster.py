@@ -218,7 +218,8 @@ class Forecaster:
             if windows is None
             else evaluate.rolling(splits, horizon, windows)
         )
-        return evaluate.evaluate(net, self.panel(), splits, self.config, self._intervals, chosen)
+        found = evaluate.evaluate(net, self.panel(), splits, self.config, self._intervals, chosen)
+        return dataclasses.replace(found, training=evaluate.of_training(self.history))
 
     @property
     def data(self) -> SeriesSet:

@@ -32,6 +32,7 @@ class Evaluation:
             unit, WQL (weighted quantile loss), "coverage 90%" and the like as shares.
         by_horizon: metric (MAE, RMSE) -> model -> (h,).
         by_series: series -> model -> MASE.
+        training: what is to be said of how training ended, one sentence each.
         forecasts: a table with unique_id, cutoff, ds, y and each model's point forecast and
             quantiles (columns "LSTM", "LSTM-q0.05", ...).
     """
@@ -41,6 +42,7 @@ class Evaluation:
     by_horizon: dict[str, dict[str, Array]]
     by_series: dict[str, dict[str, float]]
     forecasts: pd.DataFrame
+    training: tuple[str, ...] = ()
 
     def verdict(self) -> tuple[str, Outcome]:
         """The sentence: does the network beat the best baseline, and by how much?"""
@@ -59,7 +61,7 @@ class Evaluation:
                 f"The held-out part has room for {apart} forecasts that do not overlap: take the "
                 f"verdict as a hint."
             )
-        return found
+        return [*found, *self.training]
 
     def _decisive(self) -> str:
         """MASE, unless it is not defined, as for a series that never changes."""
