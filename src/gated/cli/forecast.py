@@ -222,7 +222,8 @@ def record(forecaster: Forecaster, source: Source, options: dict[str, Any]) -> d
 
 def announce(forecaster: Forecaster, source: Source, path: Path, screen: Screen) -> None:
     """Say what was found, before anything is trained on it."""
-    lines = [f"  {line}" for line in found_in_data(forecaster, list(source.frame))]
+    columns = [str(name) for name in source.frame]
+    lines = [f"  {line}" for line in found_in_data(forecaster, columns)]
     screen.remark([f"{source.name}:", *lines, f"  run: {path}", ""])
 
 
