@@ -11,6 +11,8 @@ import webbrowser
 import numpy as np
 import pytest
 
+from gated.inspect.measures.clamping import clamp
+from gated.inspect.recording.surgery import layers_of
 from gated.inspect.words import file_size
 from gated.tasks.forecast import Forecaster
 from gated.tasks.forecast.metric import HeldOut
@@ -66,7 +68,16 @@ def test_importance_is_the_change_of_the_verdict_s_metric(gated, run):
     assert gated("explain", run, "--units", 2).code == 0
     page = content(run / "explorer.html")
     assert page["metric"]["name"] == "MASE"
-    assert page["places"][0]["clamped"] == ["f = 1", "i = 0", "o = 1", "frozen"]
+    place = page["places"][0]
+    assert place["clamped"] == ["f = 1", "i = 0", "o = 1", "frozen"]
+    forecaster = Forecaster.from_pretrained(run)
+    metric = HeldOut(forecaster)
+    before = metric(forecaster.network.eval())
+    (layer,) = layers_of(forecaster.network)
+    with clamp(forecaster.network, {(layer, 0, 0): {"f": 1.0}}):
+        change = metric(forecaster.network) - before
+    assert dict(place["whole"])["f = 1"] == pytest.approx(change, rel=1e-6)
+    assert page["metric"]["value"] == pytest.approx(before, rel=1e-6)
 
 
 def test_the_metric_is_that_of_the_verdict(run, place):

@@ -116,6 +116,32 @@ class TestClamp:
         assert (f == 0).all()
         assert (g != 0).any()
 
+    def test_within_another_of_the_same_gate_the_inner_one_holds(self):
+        layer = layer_of("lstm", num_layers=2)
+        x = inputs_of(layer)["x"]
+        outer = {("layer", 0, 0): {"f": {0: 1.0, 1: 0.5}}, ("layer", 1, 0): {"f": 0.0}}
+        inner = {("layer", 0, 0): {"f": {1: 0.25, 2: 0.0}, "c": {3: 2.0}}}
+        both = {
+            ("layer", 0, 0): {"f": {0: 1.0, 1: 0.25, 2: 0.0}, "c": {3: 2.0}},
+            ("layer", 1, 0): {"f": 0.0},
+        }
+        with clamp(layer, both):
+            wanted = layer(x)[0]
+        with clamp(layer, outer):
+            alone = layer(x)[0]
+            with clamp(layer, inner):
+                assert torch.equal(layer(x)[0], wanted)
+            assert torch.equal(layer(x)[0], alone)
+
+    @pytest.mark.parametrize("value", ["open", None, [1.0, 0.5, 0.0, float("nan")]])
+    def test_refuses_values_that_are_no_numbers(self, value):
+        layer = layer_of("lstm")
+        with (
+            pytest.raises(OptionError, match="f of 'layer' is to be"),
+            clamp(layer, {"layer": {"f": value}}),
+        ):
+            pass
+
     def test_ends_with_the_block_and_within_another(self):
         layer = layer_of("lstm")
         x, before = inputs_of(layer)["x"], dict(vars(layer))
@@ -267,6 +293,20 @@ class TestImportance:
         whole = importance(net, metric, resume=partial)
         assert len(calls) == 1 + 7
         assert whole == importance(net, self.metric)
+
+    @pytest.mark.parametrize(
+        ("changes", "complaint"),
+        [
+            ({"at": 5.0}, "frozen of unit 1 of 'rnn' meant"),
+            ({"gates": {"f": 0.5000001}}, "f = 0.5 of unit None of 'rnn' meant {'f': 0.5}, and"),
+            ({"better": "higher"}, "resume was asked with better='lower', not 'higher'"),
+        ],
+    )
+    def test_does_not_go_on_from_another_question(self, changes, complaint):
+        asked = {"units": [1], "gates": {"f": 0.5}}
+        before = importance(Sum(), self.metric, **asked)
+        with pytest.raises(OptionError, match=complaint):
+            importance(Sum(), self.metric, **{**asked, **changes}, resume=before)
 
     @pytest.mark.parametrize(
         ("options", "complaint"),

@@ -157,6 +157,39 @@ class TestContribution:
         net, x = Last(), inputs_of(layer_of("lstm"))["x"]
         assert ablation(net, x, 0, lengths=[2, 0, 0]).top[1:].tolist() == [-1, -1]
 
+    @pytest.mark.parametrize("batch_first", [True, False])
+    @pytest.mark.parametrize("measure", [ablation, integrated_gradients])
+    def test_a_step_below_0_is_counted_from_each_row_s_own_end(self, measure, batch_first):
+        layer = layer_of("lstm")
+        x, lengths = inputs_of(layer)["x"], [5, 3, 2]
+        model = gated.LSTM(D, layer.hidden_size, batch_first=batch_first, dtype=x.dtype)
+        model.load_state_dict(layer.state_dict())
+        given = x if batch_first else x.transpose(0, 1)
+        found = measure(model, given, (-2, 1), lengths=lengths, max_rows=7)
+        for row, steps in enumerate(lengths):
+            alone = measure(layer, x[row : row + 1, :steps], (steps - 2, 1))
+            np.testing.assert_allclose(found.output[row], alone.output[0], **CLOSE)
+            np.testing.assert_allclose(found.values[row, :steps], alone.values[0], **CLOSE)
+
+    def test_a_step_before_a_row_s_first_is_refused(self):
+        layer = layer_of("lstm")
+        with pytest.raises(OptionError, match="is step -3 of each row, and a row has 2: leave out"):
+            ablation(layer, inputs_of(layer)["x"], (-3, 0), lengths=[5, 2, 0])
+
+    def test_steps_or_classes_from_the_end_are_not_guessed(self):
+        def totals(x, lengths):
+            return x.sum(2)
+
+        x = torch.zeros(2, T, D)
+        with pytest.raises(OptionError, match="may be steps or classes: count from its beginning"):
+            ablation(totals, x, -1, lengths=[T, 2])
+
+    def test_nothing_but_zeros_has_no_top(self):
+        layer = layer_of("lstm")
+        found = ablation(layer, inputs_of(layer)["x"], (4, 0), lengths=[5, 3, 3])
+        assert (found.steps[1, :3] == 0).all()
+        assert found.top[1:].tolist() == [-1, -1]
+
     @pytest.mark.parametrize("measure", [ablation, integrated_gradients])
     def test_of_no_rows_is_empty(self, measure):
         assert measure(linear, torch.zeros(0, T, D).double()).output.shape == (0,)

@@ -14,6 +14,7 @@ from gated.inspect.explorer.meanings import meanings
 from gated.inspect.explorer.payload import payload
 from gated.inspect.measures import half_life
 from gated.inspect.measures.clamping import clamp
+from gated.inspect.measures.gradient import gradient_flow
 
 T, D, H = 40, 2, 6
 CELLS = ["rnn", "lstmp", "gru-d", "mut2", "slstm", "sru", "fgr", "t-lstm"]
@@ -252,3 +253,63 @@ class Taken(nn.Module):
 
     def forward(self, found):
         return found[0]
+
+
+class Windows(nn.Module):
+    """A stream in two chunks, and where it ends the last chunk afresh."""
+
+    def __init__(self, afresh):
+        super().__init__()
+        self.rnn, self.afresh = gated.LSTM(D, H, batch_first=True), afresh
+
+    def forward(self, x):
+        first, second = x.chunk(2, 1)
+        a, states = self.rnn(first)
+        b, _ = self.rnn(second, states)
+        found = torch.cat([a, b], 1)
+        return (10 * found[:, -1] + self.rnn(second)[0][:, -1]) if self.afresh else found
+
+
+def norms(place, state="c", kind="total"):
+    return next(c.values for c in place.curves if (c.state, c.kind) == (state, kind))
+
+
+def test_curves_are_those_of_the_call_that_is_shown(x):
+    model = Windows(afresh=True)
+    place = explorer.view(model, x, loss=lambda m: m(x).sum()).places[0]
+    alone = gradient_flow(model.rnn, lambda rnn: rnn(x[:, T // 2 :])[0][:, -1].sum())["layer"]
+    np.testing.assert_allclose(norms(place), alone.norms("c")[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        norms(place, kind="direct path"), alone.norms("c", "direct")[0], rtol=1e-5
+    )
+
+
+def test_a_stream_s_curve_is_that_of_the_whole_sequence(x):
+    model = Windows(afresh=False)
+    view = explorer.view(model, x, loss=lambda m: m(x)[:, -1].sum())
+    whole = gradient_flow(model.rnn, lambda rnn: rnn(x)[0][:, -1].sum())["layer"]
+    np.testing.assert_allclose(norms(view.places[0]), whole.norms("c")[0], rtol=1e-5)
+    # chunk by chunk the direct path is not that of the whole
+    assert {c.kind for c in view.places[0].curves} == {"total"}
+    assert "chunk by chunk" in view.notes[0]
+
+
+def test_a_loss_of_other_sequences_is_refused(x):
+    layer = gated.LSTM(D, H, batch_first=True)
+    with pytest.raises(OptionError, match=f"reads 5 steps of row 0 where with x it reads {T}"):
+        explorer.view(layer, x, loss=lambda m: m(x[:, :5])[0].sum())
+
+
+def test_each_module_keeps_its_mode(x):
+    model = nn.Sequential(gated.LSTM(D, H, batch_first=True))
+    model[0].eval()
+    explorer.view(model, x)
+    assert (model.training, model[0].training) == (True, False)
+
+
+def test_half_lives_are_measured_before_values_are_rounded(x):
+    layer = gated.LSTM(D, H, batch_first=True, forget_bias=25.0).double()
+    place = explorer.view(layer, x.double()).places[0]
+    forget = layer(x.double(), trace=True)[2]["f"][0]
+    np.testing.assert_allclose(place.measures[0].values, half_life(forget[1:]))
+    assert np.isfinite(place.measures[0].values).all()

@@ -147,6 +147,23 @@ def lstm_by_hand(weights, x):
     return cells, outputs, c
 
 
+def zoneout_by_hand(weights, x):
+    """h reads c_new, which is on the way from c to the next c."""
+    h, c, cells, outputs = torch.zeros(H).double(), torch.zeros(H).double(), [], []
+    for value in x:
+        a = {
+            k: weights[f"W.{k}"] @ value + weights[f"U.{k}"] @ h + weights[f"b.{k}"] for k in "ifgo"
+        }
+        i, f, g, o = *(torch.sigmoid(a[k]) for k in "if"), torch.tanh(a["g"]), torch.sigmoid(a["o"])
+        new = f.detach() * c + (i * g).detach()
+        c = 0.25 * c + 0.75 * new
+        c.requires_grad_().retain_grad()
+        cells.append(c)
+        outputs.append(o.detach() * torch.tanh(new))
+        h = outputs[-1].detach()
+    return cells, outputs, c
+
+
 def peephole_by_hand(weights, x):
     h, c, cells, outputs = torch.zeros(H).double(), torch.zeros(H).double(), [], []
     for value in x:
@@ -183,10 +200,15 @@ class TestDirectPath:
     @pytest.mark.parametrize("direction", [0, 1])
     @pytest.mark.parametrize(
         ("name", "by_hand"),
-        [("lstm", lstm_by_hand), ("peephole", peephole_by_hand), ("gru", gru_by_hand)],
+        [
+            ("lstm", lstm_by_hand),
+            ("peephole", peephole_by_hand),
+            ("gru", gru_by_hand),
+            (gated.zoneout("lstm", c=0.25), zoneout_by_hand),
+        ],
     )
     def test_is_autograds_where_all_other_ways_are_cut(self, name, by_hand, direction):
-        layer = layer_of(name, bidirectional=True)
+        layer = layer_of(name, bidirectional=True).eval()
         x, kept = inputs_of(layer)["x"], "h" if name == "gru" else "c"
         place = [state.name for state in layer.cell.states].index(kept)
 
@@ -309,6 +331,25 @@ class TestInAModel:
             norms = flow.norms("c", path)
             assert (norms[:, :4] == 0).all()
             assert (norms[:, 4] > 0).all()
+
+    def test_in_inference_mode_is_that_outside(self):
+        layer = layer_of("lstm")
+        loss = partial(call, layer, inputs_of(layer))
+        wanted = gradient_flow(layer, loss)["layer"].total("c")
+        with torch.inference_mode():
+            np.testing.assert_array_equal(gradient_flow(layer, loss)["layer"].total("c"), wanted)
+
+    def test_takes_one_path_and_names_those_it_has(self):
+        model, x = nn.ModuleDict({"rnn": layer_of("lstm")}), inputs_of(layer_of("lstm"))["x"]
+        flow = gradient_flow(model, lambda m: m["rnn"](x)[0].sum(), layers="rnn")
+        assert list(flow) == ["rnn"]
+        with pytest.raises(KeyError, match="no gradient flows through 'run', but: rnn"):
+            flow["run"]
+
+    def test_of_a_loss_that_runs_no_layer_is_refused(self):
+        model = layer_of("lstm")
+        with pytest.raises(OptionError, match="ran no layer of 'layer', expected one that runs"):
+            gradient_flow(model, lambda m: next(m.parameters()).sum())
 
     def test_leaves_the_model_as_it_was(self):
         net, x = Tagger(), torch.randn(2, 4, 3)

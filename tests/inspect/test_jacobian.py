@@ -293,3 +293,18 @@ def test_convolutional_layers_are_refused():
 def test_no_step_left_to_count_is_refused():
     with pytest.raises(OptionError, match="skip=5: expected 0 to 4"):
         lyapunov_exponents(gated.LSTM(D, H), torch.zeros(5, D), skip=5)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_derivatives_are_taken_in_modes_that_take_none(mode):
+    layer, x = gated.LSTM(D, H), torch.randn(5, D, dtype=torch.float64)
+    wanted = state_jacobian(layer, x, 3)
+    with mode():
+        np.testing.assert_array_equal(state_jacobian(layer, x.clone(), 3), wanted)
+
+
+def test_a_sequence_with_nan_is_refused():
+    x = torch.zeros(5, D)
+    x[3] = torch.nan
+    with pytest.raises(ShapeError, match="x is NaN or infinite at step 3"):
+        jacobian_norms(gated.LSTM(D, H), x)

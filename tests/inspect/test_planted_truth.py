@@ -30,7 +30,7 @@ def draw():
     return torch.Generator().manual_seed(1)
 
 
-def test_contributions_point_at_the_marked_step_in_95_of_100_cases(bench, net, draw):
+def test_contributions_point_at_the_marked_step_in_190_of_200_cases(bench, net, draw):
     cases = bench.sequences(bench.CASES, LENGTH, draw)
     assert bench.CASES == 200
     for name, share in bench.pointing(net, cases, ["zero"]).items():

@@ -22,6 +22,11 @@ def test_shares_are_those_counted_by_hand():
     np.testing.assert_array_equal(found.both, [1.0, 0.5])
 
 
+def test_what_is_not_a_number_is_refused():
+    with pytest.raises(ShapeError, match="the gate of unit 1 is NaN at valid step 2"):
+        saturation([[0.1, 0.5], [0.95, 0.99], [0.2, np.nan]])
+
+
 def test_the_thresholds_themselves_are_not_saturated():
     found = saturation([[0.1], [0.9]])
     assert found.left[0] == found.right[0] == 0

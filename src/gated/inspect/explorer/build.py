@@ -17,6 +17,7 @@ from gated.inspect.explorer.meanings import meanings
 from gated.inspect.explorer.places import Spot, place_of, spots
 from gated.inspect.explorer.searching import Best, Search, activity_of
 from gated.inspect.explorer.views import Curve, ExplorerView, PlaceView
+from gated.inspect.measures.asked import predicting
 from gated.inspect.measures.gradient import GradientFlow, gradient_flow
 from gated.inspect.recording.record import record
 from gated.inspect.recording.recordings import Recording
@@ -75,12 +76,11 @@ def view(
         ('layer 1', ['i', 'f', 'g', 'o', 'c', 'h'])
     """
     tell = progress or (lambda what, done, total: None)
-    training = model.training
-    model.eval()
-    try:
+    with predicting(model):
         tell("recording", 0, 1)
         recording = _recorded(model, x)
         found = spots(recording, row)
+        recording = recording.joined()
         places = {spot: place_of(recording, spot, step) for spot in found}
         if loss is not None:
             tell("gradient flow", 0, 1)
@@ -89,8 +89,6 @@ def view(
         metric = None
         if clamps is not None:
             metric = clamps.add(model, places, tell)
-    finally:
-        model.train(training)
     first = next(iter(places.values()))
     shown = _inputs(first, inputs)
     return ExplorerView(
@@ -103,13 +101,14 @@ def view(
         meanings={k: v for place in places.values() for k, v in meanings(place.cell).items()},
         metric=metric,
         loss=loss_name if loss is not None else "",
+        notes=_notes(found) if loss is not None else (),
     )
 
 
 def _recorded(model: nn.Module, x: Any) -> Recording:
     with record(model, max_memory=None) as recording, torch.no_grad():
         model(*(x if isinstance(x, tuple) else (x,)))
-    return recording.joined()
+    return recording
 
 
 def _inputs(first: PlaceView, given: Mapping[str, ArrayLike] | None) -> dict[str, Array]:
@@ -131,16 +130,37 @@ def _add_curves(places: dict[Spot, PlaceView], flow: GradientFlow) -> None:
     for spot, place in places.items():
         if spot.name not in flow:
             continue
-        layer, at = flow[spot.name], (spot.layer, spot.direction, spot.call)
+        layer, at = flow[spot.name], (spot.layer, spot.direction)
+        _check_calls(spot, [call.valid for call in layer.calls], len(place.x))
         curves = []
         for state in place.cell.states:
-            for path, kind in (("total", "total"), ("direct", "direct path")):
-                try:
-                    norms = layer.norms(state.name, path, *at)[spot.row, : len(place.x)]
-                except OptionError:  # what no factor keeps has no direct path
-                    continue
-                curves.append(Curve(state.name, kind, norms))
+            paths = {"total": "total"}
+            # that of a call ends where the call does, and is no part of the whole one
+            if state.name in place.cell.kept and len(spot.calls) == 1:
+                paths["direct"] = "direct path"
+            for path, kind in paths.items():
+                parts = [layer.norms(state.name, path, *at, k)[spot.row] for k in spot.calls]
+                curves.append(Curve(state.name, kind, np.concatenate(parts)[: len(place.x)]))
         places[spot] = replace(place, curves=curves)
+
+
+def _check_calls(spot: Spot, calls: Sequence[Array], steps: int) -> None:
+    known = [calls[k] for k in spot.calls if k < len(calls)]
+    read = sum(int(valid[spot.row].sum()) for valid in known if spot.row < len(valid))
+    if len(known) < len(spot.calls) or read != steps:
+        raise OptionError(
+            f"{spot.name}: with loss= the layer reads {read} steps of row {spot.row} where with x "
+            f"it reads {steps}: loss must call the model with what x is, as often"
+        )
+
+
+def _notes(found: Sequence[Spot]) -> list[str]:
+    if all(len(spot.calls) == 1 for spot in found):
+        return []
+    return [
+        "A layer was called chunk by chunk: the gradient is shown over all paths, and not along "
+        "the direct path, which was followed within each chunk alone."
+    ]
 
 
 def _add_tops(
@@ -151,7 +171,7 @@ def _add_tops(
     best = {spot: Best(activity_of(place.cell), search) for spot, place in places.items()}
     for k, batch in enumerate(search.batches):
         tell("searching", k, len(search.batches))
-        recording = _recorded(model, batch)
+        recording = _recorded(model, batch).joined()
         for spot, one in best.items():
             call = recording[spot.name].calls[-1]
             values = call.values(spot.layer, spot.direction)[one.name].double().cpu().numpy()

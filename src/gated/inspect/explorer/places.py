@@ -18,17 +18,24 @@ __all__ = ["Spot", "place_of", "spots"]
 
 
 class Spot(NamedTuple):
-    """Where in a recording: a layer of the model, one of its stack, a direction, a call, a row."""
+    """Where in a recording: a layer of the model, one of its stack, a direction, calls, a row.
+
+    ``calls`` are those of the layer, of which each goes on from the one before.
+    """
 
     name: str
     layer: int
     direction: int
-    call: int
+    calls: range
     row: int
 
 
 def spots(recording: Recording, row: int) -> list[Spot]:
-    """Every layer and direction of the last call of each layer.
+    """Every layer and direction of the last call of each layer, with those that it goes on from.
+
+    Args:
+        recording: as it was made, its calls not joined.
+        row: of the batch.
 
     Raises:
         OptionError: nothing ran, there is no such row, or nothing can be drawn of what there is.
@@ -37,7 +44,7 @@ def spots(recording: Recording, row: int) -> list[Spot]:
     for name, one in recording.items():
         if not one.calls:
             continue
-        call = one.calls[-1]
+        calls, call = one.streams()[-1], one.joined().calls[-1]
         if not 0 <= row < len(call.lengths) or not int(call.lengths[row]):
             raise OptionError(
                 f"{name}: row {row} has no step, the batch has {len(call.lengths)} rows of "
@@ -53,7 +60,7 @@ def spots(recording: Recording, row: int) -> list[Spot]:
                 f"layers whose states are vectors"
             )
         found += [
-            Spot(name, index, direction, len(one.calls) - 1, row)
+            Spot(name, index, direction, calls, row)
             for index in range(one.layer.num_layers)
             for direction in range(one.layer.num_directions)
         ]
@@ -63,13 +70,13 @@ def spots(recording: Recording, row: int) -> list[Spot]:
 
 
 def place_of(recording: Recording, spot: Spot, step: str) -> PlaceView:
-    """What one layer did in one direction."""
+    """What one layer did in one direction, in the last call of a recording that is joined."""
     one = recording[spot.name]
-    call, layer = one.calls[spot.call], one.layer
+    call, layer = one.calls[-1], one.layer
     steps = int(call.lengths[spot.row])
 
     def of_row(value: Tensor) -> NDArray[Any]:
-        shown: NDArray[Any] = value[spot.row, :steps].detach().cpu().float().numpy()
+        shown: NDArray[Any] = value[spot.row, :steps].detach().cpu().double().numpy()
         return shown
 
     values = {name: of_row(v) for name, v in call.values(spot.layer, spot.direction).items()}
@@ -77,7 +84,7 @@ def place_of(recording: Recording, spot: Spot, step: str) -> PlaceView:
     read = {name: of_row(v) for name, v in call.inputs(spot.layer).items()}
     first = next(iter(read))
     symbols = by_symbol(layer, spot.layer, spot.direction)
-    parameters = {key: v.detach().cpu().float().numpy() for key, v in symbols.items()}
+    parameters = {key: v.detach().cpu().double().numpy() for key, v in symbols.items()}
     place = spot.layer * layer.num_directions + spot.direction
     return PlaceView(
         label=_label(recording, spot),

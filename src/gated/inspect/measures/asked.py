@@ -103,7 +103,7 @@ class Asked:
             lengths = options.pop("lengths", None)
             x, options = x.transpose(0, 1), {n: v.transpose(0, 1) for n, v in options.items()}
             options |= {} if lengths is None else {"lengths": lengths}
-        found = self._selected(self.model(x, **options))
+        found = self._selected(self.model(x, **options), times)
         rows = len(self.x) * times
         while isinstance(found, Tensor) and found.dim() > 1 and found.shape[-1] == 1:
             found = found.squeeze(-1)
@@ -126,7 +126,7 @@ class Asked:
             f"takes (T, B, D), pass batch_first=False"
         )
 
-    def _selected(self, output: Any) -> Any:
+    def _selected(self, output: Any, times: int) -> Any:
         if callable(self.target):
             return self.target(output)
         value = output[0] if isinstance(output, (tuple, list)) else output
@@ -135,13 +135,47 @@ class Asked:
         if not self.batch_first and isinstance(value, Tensor) and value.dim() > 2:
             value = value.transpose(0, 1)
         index = self.target if isinstance(self.target, tuple) else (self.target,)
+        if self._counts_back(value, index):
+            steps, rows = self._steps(index[0], times), torch.arange(len(value))
+            try:
+                return value[(rows.to(value.device), steps.to(value.device), *index[1:])]
+            except IndexError as error:
+                raise self._no_index(value, error) from None
         try:
             return value[(slice(None), *index)]
         except (IndexError, TypeError) as error:
+            raise self._no_index(value, error) from None
+
+    def _no_index(self, value: Any, error: Exception) -> OptionError:
+        return OptionError(
+            f"contribution: target {self.target!r} is no index of an output of shape "
+            f"{tuple(value.shape)} behind its first axis: {error}"
+        )
+
+    def _counts_back(self, value: Any, index: tuple[Any, ...]) -> bool:
+        """Whether the index counts steps from the end of rows, which may be of several lengths."""
+        first = index[0] if index else None
+        if self.lengths is None or not isinstance(first, int) or first >= 0:
+            return False
+        if not isinstance(value, Tensor) or value.dim() < 2 or value.shape[1] != self.x.shape[1]:
+            return False
+        if value.dim() == 2 and bool((self.lengths < self.x.shape[1]).any()):
             raise OptionError(
-                f"contribution: target {self.target!r} is no index of an output of shape "
-                f"{tuple(value.shape)} behind its first axis: {error}"
-            ) from None
+                f"contribution: target {self.target!r} counts from the end of an output of shape "
+                f"{tuple(value.shape)}, which may be steps or classes: count from its beginning, "
+                f"or pass a function of the output"
+            )
+        return value.dim() > 2
+
+    def _steps(self, back: int, times: int) -> Tensor:
+        """Which step of each row it is, so many from the end of the row."""
+        assert self.lengths is not None
+        if bool(((self.lengths > 0) & (self.lengths + back < 0)).any()):
+            raise OptionError(
+                f"contribution: target {self.target!r} is step {back} of each row, and a row has "
+                f"{int(self.lengths[self.lengths > 0].min())}: leave out what is shorter"
+            )
+        return torch.cat([(self.lengths + back).clamp(min=0)] * times)
 
 
 def as_baseline(asked: Asked, baseline: Baseline) -> Tensor:

@@ -36,9 +36,10 @@ def clamp(model: nn.Module, what: Mapping[Key, Mapping[str, Value]]) -> Iterator
 
     The clamped value is seen by all that reads it, traces included, in calls and in `step()`. A
     clamped state has its value from the start, in the place of the initial state too. Afterwards
-    the model is as it was, whatever happened; clamps may stand within one another. The layers run
-    `gated.cells.probes.clamped` cells on the engines that they run on anyway, with the same
-    parameters; no gradient passes through a clamped value.
+    the model is as it was, whatever happened. Clamps may stand within one another; where two of
+    them fix the same unit, the inner one holds. The layers run `gated.cells.probes.clamped` cells
+    on the engines that they run on anyway, with the same parameters; no gradient passes through a
+    clamped value.
 
     Args:
         model: any module that has layers of gated in it, or is one.
@@ -153,7 +154,8 @@ def importance(
         An `Importance`.
 
     Raises:
-        OptionError: a layer, gate or unit that is not there, a metric that is no number.
+        OptionError: a layer, gate or unit that is not there, a metric that is no number, or
+            `resume` is the answer to another question.
         ImportanceInterrupted: Ctrl-C or SIGTERM came, after the effect then running; its
             `partial` has what was computed.
 
@@ -180,11 +182,12 @@ def importance(
     paths = list(layers_of(model)) if layers is None else list(layers)
     plan = list(_plan(model, paths, gates, units, each, at))
     known = {effect.what: effect for effect in resume.effects} if resume else {}
+    _check_resume(resume, plan, better)
     baseline = resume.baseline if resume else _measured(metric, model)
     done: list[Effect] = []
 
     def partial() -> Importance:
-        return Importance(baseline, tuple(done), better, len(plan))
+        return Importance(baseline, tuple(done), better, len(plan), clamps=tuple(plan))
 
     try:
         with StopSignals() as signals:
@@ -203,6 +206,22 @@ def importance(
             error.signum, partial(),
         ) from None  # fmt: skip
     return partial()
+
+
+def _check_resume(
+    resume: Importance | None, plan: Sequence[tuple[What, Mapping[str, Value]]], better: str
+) -> None:
+    if resume is None:
+        return
+    before, way = dict(resume.clamps), "pass the arguments of that run, or leave resume= out"
+    if resume.better != better:
+        raise OptionError(f"resume was asked with better={resume.better!r}, not {better!r}: {way}")
+    for what, values in plan:
+        if what in before and before[what] != values:
+            raise OptionError(
+                f"resume was asked for other values: {what[4]} of unit {what[3]} of {what[0]!r} "
+                f"meant {before[what]}, and now {values}: {way}"
+            )
 
 
 def _plan(

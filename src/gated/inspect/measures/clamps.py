@@ -71,12 +71,14 @@ class Clamps:
             keep.zero_()
             fixed.fill_(_number(value, what))
         else:
-            given = torch.as_tensor(value, dtype=torch.float64)
+            given = _given(value, what)
             if given.shape != (count,):
                 raise OptionError(
                     f"clamp: {what} got values of shape {tuple(given.shape)}, expected one number, "
                     f"{count} of them, or a dictionary such as {{3: 1.0}}"
                 )
+            for number in given.tolist():
+                _number(number, what)
             keep.zero_()
             fixed.copy_(given)
         _check_reach(self.layer.cell, name, fixed[keep == 0], what)
@@ -84,17 +86,24 @@ class Clamps:
     def change(self, job: Job, arranged: Arrangement) -> Job:
         """The job with fixed values."""
         names = tuple(dict.fromkeys(name for one in self.fixed.values() for name in one))
+        inside = job.form.cell.graph.inputs.keys() - self.layer.cell.graph.inputs.keys()
+        new = tuple(name for name in names if f"keep_{name}" not in inside)  # not clamped around us
         like, lead = job.sequence, job.sequence.shape[:-1]
 
         def inputs(place: int) -> dict[str, Tensor]:
-            found = {}
+            found: dict[str, Tensor] = {}
             for name in names:
                 keep, fixed = self._of(place, name, job.form.cell)
-                found[f"keep_{name}"] = keep.to(like).expand(*lead, len(keep))
-                found[f"fixed_{name}"] = fixed.to(like).expand(*lead, len(fixed))
+                keep = keep.to(like).expand(*lead, len(keep))
+                fixed = fixed.to(like).expand(*lead, len(fixed))
+                if name not in new and job.own:
+                    outer = job.own[place]
+                    fixed = torch.where(keep > 0, outer[f"fixed_{name}"], fixed)
+                    keep = keep * outer[f"keep_{name}"]
+                found |= {f"keep_{name}": keep, f"fixed_{name}": fixed}
             return found
 
-        job = with_cell(job, lambda cell: clamped(cell, names), inputs)
+        job = with_cell(job, lambda cell: clamped(cell, new) if new else cell, inputs)
         return job._replace(initial=tuple(map(self._start, job.cell.states, job.initial)))
 
     def _of(self, place: int, name: str, cell: Cell) -> tuple[Tensor, Tensor]:
@@ -186,6 +195,16 @@ def _numbers(which: Any, count: int, what: str) -> Sequence[int]:
                 f"clamp: {what} has no unit {unit!r}: it has {count}, counted from 0 to {count - 1}"
             )
     return chosen
+
+
+def _given(value: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise OptionError(
+            f"clamp: {what} is to be {value!r}, expected one number, one for each unit, or a "
+            f"dictionary such as {{3: 1.0}}"
+        ) from None
 
 
 def _number(value: Any, what: str) -> float:

@@ -55,11 +55,11 @@ class Contribution:
 
     @property
     def top(self) -> Array:
-        """(B,): the step of the largest contribution, be it above or below 0; -1 for no step."""
-        size = np.where(np.isnan(self.steps), -1.0, np.abs(self.steps))
+        """(B,): the step of the largest contribution, be it above or below 0; -1 if all are 0."""
+        size = np.where(np.isnan(self.steps), 0.0, np.abs(self.steps))
         if not size.shape[1]:
             return np.full(len(size), -1)
-        return np.where(size.max(1) < 0, -1, size.argmax(1))
+        return np.where(size.max(1) > 0, size.argmax(1), -1)
 
     @property
     def gap(self) -> Array:
@@ -109,7 +109,8 @@ def integrated_gradients(
         x: (B, T, D), or (T, B, D) if not batch_first. A model of your own that takes time first
             is not asked: pass batch_first=False, or its axes are read the wrong way round.
         target: a function of the output that gives a number for each row; or an index behind the
-            output's first axis (2 of (B, C), (-1, 0) of (B, T, C)); None if it is that number.
+            output's first axis (2 of (B, C), (-1, 0) of (B, T, C)); None if it is that number. With
+            lengths a step below 0 is counted from each row's own end: -1 is its last valid one.
         baseline: "zero", "mean" (each feature's, over all valid steps), a number, or a tensor that
             spreads over (B, T, D).
         lengths: (B,) the rows' valid steps; the others are neither read nor given a share.
@@ -197,8 +198,11 @@ def ablation(
     Example:
         >>> import gated, torch
         >>> lstm, x = gated.LSTM(2, 3, batch_first=True), torch.randn(4, 10, 2)
-        >>> ablation(lstm, x, (-1, 0), lengths=[10, 7, 3, 10]).steps.shape
-        (4, 10)
+        >>> found = ablation(lstm, x, (-1, 0), lengths=[10, 7, 3, 10])
+        >>> x[1, 6] = 0
+        >>> without = ablation(lstm, x, (-1, 0), lengths=[10, 7, 3, 10])
+        >>> bool(abs(found.steps[1, 6] - (found.output - without.output)[1]) < 1e-6)
+        True
     """
     _check_count("max_rows", max_rows)
     if by not in ("step", "feature"):

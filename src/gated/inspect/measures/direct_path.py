@@ -5,7 +5,7 @@ Everything but the recursion itself is computed for all steps at once, from what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from gated.engines import Job, Values, reference
 from gated.equations import Cell
 from gated.equations.backward import gradient
+from gated.equations.facts import held
 from gated.equations.graph import Graph
 from gated.equations.symbols import Node
 
@@ -78,6 +79,8 @@ def direct_path(run: Run) -> dict[str, Tensor]:
     keeps the state (`Cell.kept`), e_t what arrives at the state from its own step: from the
     layer's output at t, and after a row's last step from the final states, by all ways within the
     step's equations. No gradient passes through another unit or another state of a later step.
+    Where a step's output reads the state on its way to the new one (a zoneout's h reads c_new),
+    what arrives there is carried back, too, by the factor that led there.
 
     Returns:
         By state, laid out as `run.values`; states that no factor keeps are left out.
@@ -88,25 +91,30 @@ def direct_path(run: Run) -> dict[str, Tensor]:
         return {name: torch.zeros_like(run.values[name]) for name in kept}
     known = _known(run)
     arriving, within = _within(graph)
+    passing = _passing(graph, arriving)
     known.update(zip(arriving.values(), _arriving(run), strict=True))
-    roots = [*kept.values(), *(within[name] for name in kept)]
+    roots = [*kept.values(), *(within[name] for name in kept), *passing.values()]
     found = reference.evaluate(roots, known)
     paths = {}
     for name, factor in kept.items():
         like = run.packed(run.values[name])
         factors = run.split(found[factor].expand_as(like))
-        paths[name] = run.joined(_recursion(run, run.split(found[within[name]]), factors))
+        left = found[passing[name]].expand_as(like) if name in passing else torch.zeros_like(like)
+        own = run.split(found[within[name]])
+        paths[name] = run.joined(_recursion(run, own, factors, run.split(left)))
     return paths
 
 
-def _recursion(run: Run, own: Sequence[Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
+def _recursion(
+    run: Run, own: Sequence[Tensor], factors: Sequence[Tensor], left: Sequence[Tensor]
+) -> list[Tensor]:
     found = list(own)
     carried = own[0][:0]
     for t in reversed(run.order):
         # rows that end here carry nothing from later steps
         ending = torch.zeros_like(own[t][len(carried) :])
         found[t] = own[t] + torch.cat([carried[: len(own[t])], ending])
-        carried = found[t] * factors[t]
+        carried = found[t] * factors[t] + left[t]
     return found
 
 
@@ -119,6 +127,33 @@ def _within(graph: Graph) -> tuple[dict[str, Node], dict[str, Node]]:
     }
     found = gradient((node, seeds[name]) for name, node in graph.updates.items())
     return seeds, {name: found[node] for name, node in graph.updates.items()}
+
+
+def _passing(graph: Graph, seeds: Mapping[str, Node]) -> dict[str, Node]:
+    """The gradient by each old state of what leaves its way to the new one before the end."""
+    pairs, fixed, found = (
+        [(node, seeds[name]) for name, node in graph.updates.items()],
+        held(graph),
+        {},
+    )
+    for name, new in graph.updates.items():
+        way = _way(graph, name, fixed)
+        leaving = {n: g for n, g in gradient(pairs, way).items() if n in way and n is not new}
+        back = gradient(leaving.items(), fixed).get(graph.previous[name])
+        if back is not None:
+            found[name] = back
+    return found
+
+
+def _way(graph: Graph, name: str, fixed: Collection[Node]) -> set[Node]:
+    """The sums and products that lead from an old state to the new one."""
+    after = {graph.previous[name]}
+    for node in graph.nodes():
+        if node not in fixed and after.intersection(node.args):
+            after.add(node)
+    one = Node("constant", value=1.0)
+    before = gradient([(graph.updates[name], one)], fixed)
+    return {node for node in after if node in before} - {graph.previous[name]}
 
 
 def _arriving(run: Run) -> list[Tensor]:

@@ -23,6 +23,7 @@ _CHUNK = 64 << 20  # bytes of Jacobians computed at a time
 class Dynamics:
     """One layer and direction on one sequence: the Jacobian of each of its steps."""
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         layer: Recurrent,
@@ -71,6 +72,8 @@ class Dynamics:
                 matrix, scale = matrix / size, scale + size.log()
             yield matrix, scale
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _chunk(self, number: int) -> Tensor:
         """The Jacobians of some steps, (steps, n, n): steps are rows of a batch of one step."""
         span = slice(number * self.each, (number + 1) * self.each)
@@ -150,7 +153,13 @@ def _sequence(name: str, value: Tensor, x: Tensor, direction: int) -> Tensor:
             f"{name} has shape {tuple(value.shape)}, expected one sequence (T, size) with "
             f"as many steps as x, as x[:, 0] of a batch"
         )
-    value = value.detach().to("cpu", torch.float64)[:, None]
+    value = value.detach().to("cpu", torch.float64, copy=True)[:, None]
+    wrong = value.isfinite().logical_not().flatten(1).any(1).nonzero()
+    if len(wrong):
+        raise ShapeError(
+            f"{name} is NaN or infinite at step {int(wrong[0])}, where no derivative is known: "
+            f"expected finite values, cut padding off"
+        )
     return value.flip(0) if direction else value
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from gated.equations.close import did_you_mean
 from gated.errors import OptionError
@@ -55,12 +56,14 @@ class Importance:
         effects: in the order in which they were computed.
         better: "lower" or "higher": which values of the metric are good.
         total: how many effects were asked for.
+        clamps: of each effect that was asked for, the values that were to be held.
     """
 
     baseline: float
     effects: tuple[Effect, ...]
     better: str
     total: int
+    clamps: tuple[tuple[What, Mapping[str, Any]], ...] = field(default=(), repr=False)
 
     @property
     def complete(self) -> bool:

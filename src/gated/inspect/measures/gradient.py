@@ -116,6 +116,8 @@ class GradientFlow(Mapping[str, LayerFlow]):
         self._layers = dict(layers)
 
     def __getitem__(self, name: str) -> LayerFlow:
+        if name not in self._layers:
+            raise KeyError(f"no gradient flows through {name!r}, but: {', '.join(self._layers)}")
         return self._layers[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -155,7 +157,7 @@ def gradient_flow(
     loss: Callable[[Any], Tensor],
     *,
     names: str | Sequence[str] | None = None,
-    layers: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
 ) -> GradientFlow:
     """The gradient of a loss with respect to every state of every recurrent layer, at every step.
 
@@ -164,7 +166,8 @@ def gradient_flow(
     is the recursion d_t = e_t + k_(t+1) d_(t+1), unit by unit, where k is the factor by which the
     cell keeps the state (the forget gate f of an LSTM, z of a GRU, derived from the equations), and
     e_t is what arrives from the step's own output and from the final states. Where the loss reads
-    the last step alone it is the product of the forget gates from there.
+    the last step alone it is the product of the forget gates from there. A zoneout's output reads
+    c_new, which is on the way from c to the next c: what arrives there is counted, too.
 
     Parameters and their `.grad` stay as they are. `loss` is called once, with the model in the mode
     it is in: call `model.eval()` for one without dropout.
@@ -173,13 +176,14 @@ def gradient_flow(
         model: any module that has layers of gated in it, or is one.
         loss: takes the model and gives a tensor of one number; it runs the model as it likes.
         names: gates and states to take the total gradient of; all states of each cell if not given.
-        layers: the paths of the layers to look at; all if not given.
+        layers: the paths of the layers to look at, or one path; all if not given.
 
     Returns:
         A mapping from a layer's path ("layer" if the model is a layer) to its `LayerFlow`.
 
     Raises:
-        OptionError: no layer, no such name, or the loss is not one number with a gradient.
+        OptionError: no layer, no such name, the loss is not one number with a gradient, or it runs
+            none of the layers.
 
     Limits: a gradient is the slope at this input. It says how the loss would answer to a small
     change of the state, not what the network needs the state for: a saturated gate shows none. The
@@ -200,6 +204,7 @@ def gradient_flow(
         >>> flow["layer"].total("c").shape, flow["layer"].norms("c", "direct").shape
         ((4, 10, 3), (4, 10))
     """
+    layers = (layers,) if isinstance(layers, str) else layers
     paths = layers_of(model) if layers is None else layers
     chosen = {path: find_layer(model, path) for path in paths}
     if names is not None:
@@ -208,10 +213,16 @@ def gradient_flow(
     watches = {name: Watch(layer, names) for name, layer in chosen.items()}
     with ExitStack() as block:
         block.enter_context(eager())
+        block.enter_context(torch.inference_mode(False))
         block.enter_context(torch.enable_grad())
         for watch in watches.values():
             watch.enter(block)
         value = _number(loss(model))
+    if not any(watch.pieces for watch in watches.values()):
+        raise OptionError(
+            f"loss(model) ran no layer of {', '.join(map(repr, watches))}, expected one that runs "
+            f"the model it is given: as lambda model: model(x)[0].sum()"
+        )
     derive(value, [piece for watch in watches.values() for piece in watch.pieces])
     flows = {name: _flow(watch) for name, watch in watches.items() if watch.pieces}
     return GradientFlow(float(value.detach()), flows)

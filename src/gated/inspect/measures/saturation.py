@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.equations import Cell
-from gated.errors import OptionError
+from gated.errors import OptionError, ShapeError
 from gated.inspect.cell.bounds import bounds
 from gated.inspect.measures.arrays import as_floats, real_steps
 
@@ -68,7 +68,7 @@ def saturation(
         `Saturation`, its shares each (H,) in [0, 1].
 
     Raises:
-        ShapeError: wrong shape, or no valid step.
+        ShapeError: wrong shape, no valid step, or NaN at a valid one.
         OptionError: low is above high.
 
     Source: Karpathy, Johnson, Fei-Fei, "Visualizing and Understanding Recurrent Networks",
@@ -81,6 +81,12 @@ def saturation(
     if not low <= high:
         raise OptionError(f"low={low} and high={high}: expected low <= high")
     steps = real_steps(gate, valid, "the gate")
+    unknown = np.argwhere(np.isnan(steps))
+    if len(unknown):
+        raise ShapeError(
+            f"the gate of unit {unknown[0][1]} is NaN at valid step {unknown[0][0]}: it is neither "
+            f"saturated nor not; mark padding in valid="
+        )
     return Saturation((steps < low).mean(axis=0), (steps > high).mean(axis=0), low, high)
 
 

@@ -63,13 +63,18 @@ class LayerRecording:
 
         A call goes on from the one before if it was given the very states in which that ended.
         """
-        streams: list[list[Call]] = []
-        for call in self.calls:
-            if streams and call.goes_on_from(streams[-1][-1]):
-                streams[-1].append(call)
-            else:
-                streams.append([call])
+        streams = [[self.calls[k] for k in stream] for stream in self.streams()]
         return replace(self, calls=[joined(stream) for stream in streams])
+
+    def streams(self) -> list[range]:
+        """The calls that go on from one another, by their numbers: what `joined` makes one."""
+        found: list[range] = []
+        for k, call in enumerate(self.calls):
+            if found and call.goes_on_from(self.calls[k - 1]):
+                found[-1] = range(found[-1].start, k + 1)
+            else:
+                found.append(range(k, k + 1))
+        return found
 
 
 class Recording(Mapping[str, LayerRecording]):
