@@ -313,3 +313,11 @@ def test_half_lives_are_measured_before_values_are_rounded(x):
     forget = layer(x.double(), trace=True)[2]["f"][0]
     np.testing.assert_allclose(place.measures[0].values, half_life(forget[1:]))
     assert np.isfinite(place.measures[0].values).all()
+
+
+def test_a_run_that_became_nan_is_shown_without_its_shares(x):
+    x = x.clone()
+    x[0, 5] = torch.nan
+    place = explorer.view(gated.LSTM(D, H, batch_first=True), x).places[0]
+    assert np.isnan(place.values["f"][5:]).all()
+    assert (place.saturation, place.measures) == ({}, [])

@@ -73,6 +73,10 @@ def memories(
 
 
 def saturated(values: Mapping[str, Array], cell: Cell) -> dict[str, Array]:
-    """Gate or candidate -> (n, 2), the shares of steps near its low and its high end."""
-    found = saturations(values, cell)
+    """Gate or candidate -> (n, 2), the shares of steps near its low and its high end.
+
+    None of what has become NaN.
+    """
+    known = {name: v for name, v in values.items() if not np.isnan(v).any()}
+    found = saturations(known, cell)
     return {name: np.stack([one.left, one.right], axis=1) for name, one in found.items()}
