@@ -38,7 +38,7 @@ def text(name: str) -> Text:
         OptionError: there is none of that name.
 
     >>> text("growth").question
-    'Does tanh keep the cell state between -1 and 1?'
+    'Does tanh keep the cell state between −1 and 1?'
     """
     if name not in TEXTS:
         raise OptionError(f"there is no demonstration {name!r}{nearest(name, names())}")

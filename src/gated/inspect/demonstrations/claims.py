@@ -14,8 +14,9 @@ from gated.inspect.demonstrations.demonstration import (
 from gated.inspect.demonstrations.explosion import at_rest
 from gated.inspect.demonstrations.forgetting import kept, overlaid
 from gated.inspect.demonstrations.growth import saturated
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.worked import WORDS, Example, example
-from gated.inspect.words import number, percent
+from gated.inspect.words import percent
 
 __all__ = ["run"]
 

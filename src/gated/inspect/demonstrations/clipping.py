@@ -16,8 +16,8 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import Fit, Given, fit, gaussian
-from gated.inspect.words import number
 from gated.layers.recurrent import Recurrent
 
 __all__ = ["run", "train"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.inspect.demonstrations.numbers import column
 from gated.inspect.demonstrations.texts import TEXTS
-from gated.inspect.words import number
 
 __all__ = ["Array", "Curves", "Demonstration", "Line", "Row", "Table", "conclude"]
 
@@ -64,15 +64,12 @@ class Table:
     rows: tuple[Row, ...]
 
     def texts(self) -> list[list[str]]:
-        """The rows as people read them: numbers with three digits, whole ones as they are.
+        """The rows as people read them: three digits, the decimals of a column alike.
 
         >>> Table("", ("f", "steps", "left"), ((0.9, 100, 0.9**100),)).texts()
-        [['0.900', '100', '2.66e−05']]
+        [['0.9', '100', '2.66·10⁻⁵']]
         """
-        return [
-            [number(v, whole=False) if isinstance(v, float) else str(v) for v in row]
-            for row in self.rows
-        ]
+        return [list(row) for row in zip(*map(_column, zip(*self.rows, strict=True)), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -117,6 +114,11 @@ class Demonstration:
             "curves": [_chart(chart) for chart in self.curves],
             "numbers": dict(self.numbers),
         }
+
+
+def _column(cells: Sequence[str | float]) -> list[str]:
+    shown = iter(column([cell for cell in cells if isinstance(cell, float)]))
+    return [next(shown) if isinstance(cell, float) else str(cell) for cell in cells]
 
 
 def _chart(chart: Curves) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import flow, gaussian, network, unroll
-from gated.inspect.words import number
 from gated.layers.recurrent import Recurrent
 
 __all__ = ["at_rest", "run", "scaled"]

@@ -16,9 +16,10 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import network
 from gated.inspect.measures.memory import half_life
-from gated.inspect.words import number, percent
+from gated.inspect.words import percent
 
 __all__ = ["kept", "overlaid", "run"]
 

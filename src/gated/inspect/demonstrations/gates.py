@@ -19,9 +19,10 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import Fit, fit
 from gated.inspect.recording.symbols import by_symbol
-from gated.inspect.words import number, percent
+from gated.inspect.words import percent
 from gated.layers.recurrent import Recurrent
 
 __all__ = ["Training", "coupling", "run", "train"]

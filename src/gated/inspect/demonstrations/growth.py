@@ -14,8 +14,8 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import network
-from gated.inspect.words import number
 
 __all__ = ["run", "saturated"]
 
@@ -38,7 +38,7 @@ def run(steps: int = 50, keeps: tuple[float, ...] = (1.0, 0.99, 0.9, 0.5)) -> De
     )
     at = np.arange(1, steps + 1)
     picked = sorted({min(k, steps) for k in (1, 2, 3, 5, 10, 20, steps)})
-    slopes = tuple((float(full[k - 1]), float(shown[k - 1]), float(slope[k - 1])) for k in picked)
+    slopes = tuple((float(full[k - 1]), float(shown[k - 1]), _slope(slope[k - 1])) for k in picked)
     return conclude(
         "growth",
         full[-1] > 1 and bool((np.abs(shown) <= 1).all()),
@@ -58,8 +58,8 @@ def run(steps: int = 50, keeps: tuple[float, ...] = (1.0, 0.99, 0.9, 0.5)) -> De
             f"What tanh bounds is g, what is written, and h, what is shown: h is "
             f"{number(shown[-1])}.",
             f"It has a price. At c = {number(slopes[-1][0])} the slope of h in c is "
-            f"{number(slopes[-1][2])}, at c = 1 it is {number(slopes[0][2])}: where c is large, "
-            "h no longer tells its values apart, and no gradient comes in through h.",
+            f"{slopes[-1][2]}, at c = 1 it is {slopes[0][2]}: where c is large, h no longer tells "
+            "its values apart, and next to no gradient comes in through h.",
         ),
         tables=(
             Table(f"after {steps} steps", ("f", "c", "h", "1 / (1 − f)"), rows),
@@ -80,6 +80,11 @@ def run(steps: int = 50, keeps: tuple[float, ...] = (1.0, 0.99, 0.9, 0.5)) -> De
         ),
         numbers={"c": full[-1], "h": shown[-1], "slope": slope[-1]},
     )
+
+
+def _slope(value: float) -> str:
+    """tanh's slope, which is never 0: float64 has no room for what is left beside 1."""
+    return number(value) if value >= 1e-16 else "below 10⁻¹⁶"
 
 
 def saturated(steps: int, keep: float = 1.0) -> tuple[Array, Array, Array]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gated.errors import OptionError
 from gated.inspect.demonstrations.demonstration import Curves, Demonstration, Line
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.pages import policy, script, template_file, write_whole
-from gated.inspect.words import number
 
 if TYPE_CHECKING:
     from gated.inspect.report.figures import Chart

@@ -54,7 +54,7 @@ TEXTS = {
         "weights are large. Started at the identity, a ReLU network does learn.",
     ),
     "growth": Text(
-        "Does tanh keep the cell state between -1 and 1?",
+        "Does tanh keep the cell state between −1 and 1?",
         "tanh keeps the cell in ±1.",
         "often said; the equation c = f c₋ + i g says otherwise",
         "No: c grows by up to 1 in each step. tanh bounds what is written and what is shown, not "

@@ -19,10 +19,11 @@ from gated.inspect.demonstrations.demonstration import (
     Table,
     conclude,
 )
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import flow, gaussian, network, orthogonal, unroll
 from gated.inspect.demonstrations.worked import toys
 from gated.inspect.measures.memory import retention
-from gated.inspect.words import number, percent
+from gated.inspect.words import percent
 
 __all__ = ["run", "without_eigenvalues"]
 

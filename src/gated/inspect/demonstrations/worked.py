@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from gated.inspect.demonstrations.demonstration import Array, Row, Table
+from gated.inspect.demonstrations.numbers import number
 from gated.inspect.demonstrations.running import flow, network, unroll
 from gated.inspect.measures.memory import retention
-from gated.inspect.words import number
 
 __all__ = ["INPUTS", "WORDS", "Example", "example", "toys"]
 

@@ -185,7 +185,7 @@ def memory(half_life: Mapping[str, Array], references: Mapping[str, float], step
                 f"median {number(float(np.median(drawn)))}."
             )
     # annotations on a log axis are placed by the logarithm, shapes by the value
-    marks = [guide(float(length), name) for name, length in references.items()]
+    marks = [guide(length, names) for length, names in _by_length(references).items()]
     labels = [{**label, "x": float(np.log10(label["x"]))} for _, label in marks]
     made = figure(
         traces[::-1],  # the first layer on top
@@ -202,6 +202,15 @@ def memory(half_life: Mapping[str, Array], references: Mapping[str, float], step
         yaxis_range=[-3, 103],
     )
     return Chart("memory", "Dots: half-life of each unit. " + " ".join(said), ("all",), (made,))
+
+
+def _by_length(references: Mapping[str, float]) -> dict[float, str]:
+    """One label for each length: two at one place would cover one another."""
+    found: dict[float, str] = {}
+    for name, length in references.items():
+        length = float(length)
+        found[length] = f"{found[length]}, {name}" if length in found else name
+    return found
 
 
 def _dots(label: str, half_lives: Array, layer: int, step: str) -> Any:
