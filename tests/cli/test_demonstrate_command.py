@@ -28,7 +28,7 @@ def test_one_is_printed_with_claim_tables_findings_and_verdict(gated):
     assert shown.code == 0
     assert "claim tanh keeps the cell in ±1." in said
     assert "With f = 1 the cell state is 50 after 50 steps" in said
-    assert "after 50 steps: f c h 1 / (1 − f) 1.00 50.0 1.00 ∞" in said
+    assert "after 50 steps: f c h 1 / (1 − f) 1.00 50.00 1.000 ∞" in said
     assert said.endswith(demonstrations.text("growth").answer)
 
 

@@ -51,7 +51,7 @@ def run(steps: int = 50, keeps: tuple[float, ...] = (1.0, 0.99, 0.9, 0.5)) -> De
             f"With f = 1 the cell state is {number(full[-1])} after {steps} steps: 1 more in each.",
             *(
                 f"With f = {keep:g} it is {number(values[-1])}; it cannot pass 1 / (1 − f) = "
-                f"{number(1 / (1 - keep))}."
+                f"{number(round(1 / (1 - keep), 9))}."
                 for keep, values in c.items()
                 if keep < 1
             ),
