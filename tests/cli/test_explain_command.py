@@ -39,14 +39,21 @@ def test_it_writes_one_file_into_the_run_and_prints_its_path_alone(quick, run):
     assert "Content-Security-Policy" in page.read_text("utf-8")
 
 
-def test_it_shows_the_end_of_the_first_series(quick, run):
+def test_it_shows_the_end_of_the_first_series(quick, run, place):
     quick()
     page = content(run / "explorer.html")
     context = Forecaster.from_pretrained(run).config.context_length
     assert page["steps"] == context
     assert page["subtitle"].startswith("north: ")
     assert [m["name"] for m in page["places"][0]["maps"]] == list("ifgoch")
-    assert page["places"][0]["tops"]["source"].endswith("over all of the data")
+    found = re.fullmatch(
+        r"(\d+) windows of (\d+) steps, which hold ([\d,]+) of the ([\d,]+) rows of the data",
+        page["places"][0]["tops"]["source"],
+    )
+    windows, steps, read, rows = (int(n.replace(",", "")) for n in found.groups())
+    assert rows == len((place / "shops.csv").read_text().split()) - 1
+    assert steps == context
+    assert windows * steps - steps < read <= min(rows, windows * steps)
     assert page["metric"] is None
 
 
@@ -57,11 +64,40 @@ def test_another_series_more_steps_and_another_file(quick, run, place):
     page = content(place / "here.html")
     assert page["steps"] == 100
     assert page["subtitle"].startswith(f"{series}: ")
-    assert "was trained to read" in page["notes"][0]
+    context = Forecaster.from_pretrained(run).config.context_length
+    assert f"from step {context} on" in page["notes"][0]
+    assert page["context"] == context
     assert not (run / "explorer.html").exists()
     assert page["command"] == (
         f"gated explain {run} --series {series} --steps 100 --out here.html --no-importance"
     )
+
+
+@pytest.mark.parametrize(("asked", "why"), [(1, "the least"), (100_000, "no more")])
+def test_steps_that_cannot_be_shown_are_named_and_the_command_says_what_was_done(
+    quick, run, asked, why
+):
+    shown = quick("--steps", asked)
+    page = content(run / "explorer.html")
+    assert page["steps"] != asked
+    assert f"--steps {asked}: {why}" in shown.err
+    assert f"{page['steps']:,} are shown" in shown.err
+    assert f"--steps {page['steps']} " in page["command"]
+
+
+def test_places_in_view_are_those_that_the_label_names(quick, run):
+    import pandas as pd
+
+    quick("--steps", 100_000)
+    page = content(run / "explorer.html")
+    one = Forecaster.from_pretrained(run).read(pd.read_csv("shops.csv")).data.series[0]
+    tops = page["places"][0]["tops"]
+    found = [pair for k in range(len(tops["steps"]))
+             for pair in zip(tops["labels"][k], tops["steps"][k], strict=True)]  # fmt: skip
+    assert any(step is not None for _, step in found)
+    for label, step in found:
+        if step is not None:
+            assert label.split(", ") == [one.unique_id, str(pd.Timestamp(one.ds[step]).date())]
 
 
 def test_importance_is_the_change_of_the_verdict_s_metric(gated, run, place):
@@ -115,6 +151,12 @@ def test_a_series_that_is_not_there_is_refused_with_the_nearest(quick, run):
     assert not (run / "explorer.html").exists()
 
 
+def test_units_to_clamp_without_clamping_are_refused(quick):
+    shown = quick("--units", 4)
+    assert shown.code == 2
+    assert "give one of them" in shown.err
+
+
 @pytest.mark.parametrize("option", ["--steps", "--units"])
 def test_less_than_one_is_refused(quick, option):
     assert quick(option, 0).code == 2
@@ -134,5 +176,6 @@ def test_ctrl_c_leaves_the_old_page_and_no_half_one(run):
         rest = process.stderr.read()
     assert process.returncode == 130
     assert rest.count("\n") == 1, rest
+    assert rest.startswith("stopped by Ctrl-C; nothing was written. Quicker: "), rest
     assert page.read_text() == "old"
     assert [p.name for p in run.iterdir() if "explorer" in p.name] == ["explorer.html"]

@@ -19,6 +19,7 @@ from gated.inspect.explorer import (
 from gated.inspect.recording.symbols import by_symbol
 
 STEPS, UNITS, INPUTS = 300, 12, 3
+CONTEXT = 120  # that it was trained to read, so the page is told
 NAMES = ("i", "f", "g", "o", "c", "h")
 
 
@@ -62,6 +63,7 @@ def small_case(evil: str = "") -> Case:
         loss=f"the loss{evil}",
         notes=[f"A note{evil}"],
         command=f"gated explain runs/load{evil}",
+        context=CONTEXT,
     )
     return Case(view, values)
 
@@ -105,5 +107,6 @@ def _place(
             np.where(around < STEPS, x[:, 0][around.clip(0, STEPS - 1)], np.nan),
             2,
             f"all of it{evil}",
+            [[None if unit == 3 else int(step)] for unit, step in enumerate(best)],
         ),
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from explorer_cases import NAMES, STEPS, UNITS, small_case
+from explorer_cases import CONTEXT, NAMES, STEPS, UNITS, small_case
 
 from gated.inspect import explorer
 
@@ -251,6 +251,56 @@ def test_a_click_on_a_map_chooses_the_step_and_the_unit(seen, case):
     assert seen.chosen == (STEPS // 2, order[2])
     assert seen.text("#unit-title") == f"Unit {order[2]}"
     assert seen.text("#step-title") == f"Step {STEPS // 2} · 2024-03-03 06:00"
+    mark = seen.map("c").locator(".rowmark").bounding_box()
+    assert mark["y"] == pytest.approx(box["y"] + box["height"] * 2 / UNITS, abs=1)
+    assert mark["width"] == pytest.approx(box["width"], abs=1)
+
+
+def test_a_key_moves_what_is_read_out_also_under_a_resting_pointer(seen):
+    box = seen.map("c").bounding_box()
+    seen.page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] / 2)
+    at = seen.chosen[0]
+    seen.page.keyboard.press("ArrowRight")
+    for place in (".position", "#step-title"):
+        assert seen.text(place).lower().startswith(f"step {at + 1} ")
+    assert seen.ask("document.querySelector('.line.pointed').hidden")
+
+
+def test_read_outs_of_the_chosen_step_are_as_exact_as_its_equations(seen, case):
+    seen.field("Step", 157)
+    seen.field("Unit", 5)
+    found = seen.equations()
+    for name in NAMES:
+        shown = seen.text(f"section[aria-label='Heat map of {name}'] .value").replace("−", "-")
+        assert shown == f"{found[name]:#.3g}"
+        end = seen.ask(f"document.querySelector('[data-name={name}] output math').textContent")
+        assert end.replace("−", "-") == shown
+
+
+def test_equations_break_before_an_equals_sign_and_none_is_cut_off(phone):
+    phone.equations()
+    cut = phone.ask(
+        "[...document.querySelectorAll('.equation math')].filter("
+        "e => e.getBoundingClientRect().right > e.closest('.filled').getBoundingClientRect().right)"
+        ".length"
+    )
+    assert cut == 0
+
+
+def test_the_axis_says_where_the_trained_context_ends(seen):
+    mark = seen.page.locator(".axis .end").bounding_box()
+    box = seen.map("f").bounding_box()
+    assert seen.text(".axis .end") == "context ends"
+    assert mark["x"] == pytest.approx(box["x"] + box["width"] * CONTEXT / STEPS, abs=1)
+
+
+def test_a_place_of_large_activation_is_gone_to_if_it_is_in_view(seen, case):
+    place = case.view.places[0]
+    seen.field("Unit", 7)
+    seen.page.locator(".tops button").click()
+    assert seen.chosen == (place.tops.steps[7][0], 7)
+    seen.field("Unit", 3)
+    assert seen.page.locator(".tops button").count() == 0
 
 
 def test_values_under_the_pointer_are_shown_on_every_panel(seen, case):
@@ -273,18 +323,24 @@ def test_values_under_the_pointer_are_shown_on_every_panel(seen, case):
 def test_the_unit_s_card_has_its_measures(seen, case):
     place = case.view.places[0]
     seen.field("Unit", 7)
-    card = seen.text(".side .card")
+    card = seen.text(".side .unit")
     assert f"{place.measures[0].values[7]:.3g}" in card
     assert place.tops.labels[7][0] in card
     change = place.clamped["frozen"][7]
     assert f"{abs(change):.3g}" in card
     assert ("worse" if change > 0 else "better") in card
-    assert f"{round(100 * place.saturation['f'][7, 1])} %" in card
+    assert "none of i, f, o comes near an end" in card
+    seen.field("Unit", 0)
+    assert f"{round(100 * place.saturation['f'][0, 1])} %" in seen.text(".side .unit")
 
 
 def test_a_unit_that_was_not_clamped_says_so(seen):
     seen.field("Unit", 0)
-    assert "tried on 11 of the 12 units" in seen.text(".side .card")
+    assert "tried on 11 of the 12 units" in seen.text(".side .unit")
+    seen.page.select_option("label:has-text('Units by') select", "importance")
+    assert seen.text(".side .unit .rank") == "not ranked by importance: left out"
+    seen.field("Unit", 1)
+    assert seen.text(".side .unit .rank").endswith("of 11 by importance (1 left out)")
 
 
 @pytest.mark.parametrize("key", ["measure.0", "saturation.i", "importance", "index"])
@@ -424,7 +480,7 @@ def test_tab_reaches_every_control_in_order(seen):
             )
         )
     wanted = ["Theme", "Layer", "Units by", "Colours", "Maps", "Zoom in on time", "Show everything",
-              "Chosen step", "Step", "Unit", "Unit above", "Step before"]  # fmt: skip
+              "Chosen step", "Step", "Unit", "Step before", "Unit above"]  # fmt: skip
     places = [reached.index(name) for name in wanted]
     assert places == sorted(places)
 

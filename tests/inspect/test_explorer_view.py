@@ -148,7 +148,8 @@ def test_units_with_the_longest_memory_are_clamped_first(x):
 def test_top_activations_are_the_largest_of_all_rows(model, x):
     batches = [x, torch.randn(4, T, D)]
     shown = torch.cat(batches)[..., 0].numpy()
-    search = explorer.Search(batches, lambda row, step: f"row {row} step {step}", shown, "all")
+    search = explorer.Search(batches, lambda row, step: f"row {row} step {step}", shown, "all",
+                             lambda row, step: step if row == 0 else None)  # fmt: skip
     tops = explorer.view(model, x, search=search).places[0].tops
     model.eval()
     c = torch.cat([model.rnn(b, trace=True)[2].at(0)["c"] for b in batches]).detach().numpy()
@@ -157,6 +158,7 @@ def test_top_activations_are_the_largest_of_all_rows(model, x):
         rows = np.argsort(-best)[:5]
         steps = np.abs(c[rows, :, unit]).argmax(axis=1)
         assert tops.labels[unit] == [f"row {r} step {s}" for r, s in zip(rows, steps, strict=True)]
+        assert tops.steps[unit] == [s if r == 0 else None for r, s in zip(rows, steps, strict=True)]
         np.testing.assert_allclose(tops.values[unit], c[rows, steps, unit], rtol=1e-5)
         middle = tops.activity[unit, :, tops.middle]
         np.testing.assert_allclose(middle, tops.values[unit], rtol=1e-6)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
+import signal
 import sys
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +19,8 @@ from gated.cli.screen import Screen
 
 if TYPE_CHECKING:
     import rich.progress
+
+    from gated.inspect.explorer import ExplorerView
 
 _EXAMPLES = (
     "gated explain runs/sales                              the first series, as far as is read",
@@ -32,7 +36,8 @@ _EXAMPLES = (
     "--series", metavar="NAME", help="Whose end the network reads; the first if not given."
 )
 @click.option("--steps", type=click.IntRange(1), metavar="N",
-              help="So many steps; the context of the training if not given.")  # fmt: skip
+              help="So many steps: at least the context of the training, which is what is taken if "
+                   "not given, at most those of the series.")  # fmt: skip
 @click.option("--units", type=click.IntRange(1), metavar="N",
               help="Clamp so many units of each layer, those that remember longest; all if not "
                    "given.")  # fmt: skip
@@ -69,13 +74,12 @@ def explain(
     from gated.tasks.forecast.explained import explained
     from gated.training import Interrupted
 
+    if units is not None and not importance:
+        raise click.UsageError("--units says how many to clamp, --no-importance clamps none: "
+                               "give one of them")  # fmt: skip
     screen = Screen(as_json=as_json)
     forecaster, directory = open_with_data(run, data)
     target = check_target(out if out is not None else directory.path / "explorer.html")
-    options = {"--series": series, "--steps": steps, "--units": units, "--data": data, "--out": out}
-    words = ["gated", "explain", run]
-    words += [str(w) for pair in options.items() if pair[1] is not None for w in pair]
-    words += [] if importance else ["--no-importance"]
     try:
         with _progress() as progress:
             view = explained(
@@ -85,18 +89,45 @@ def explain(
                 importance=importance,
                 units=units,
                 progress=progress,
-                command=shlex.join(words),
             )
+            done = len(view.time) if steps is not None else None
+            options = {"--series": series, "--steps": done, "--units": units, "--data": data}
+            again = _command(run, {**options, "--out": out}, importance)
+            view = dataclasses.replace(view, command=again)
             progress("writing", 0, 1)
             page = explorer.write(view, target)
     except Interrupted as stop:
-        raise Stopped(f"{stop}; nothing was written", stop.exit_code) from None
+        name = "Ctrl-C" if stop.signum == signal.SIGINT else "SIGTERM"
+        raise Stopped(
+            f"stopped by {name}; nothing was written. Quicker: fewer --units, or --no-importance",
+            stop.exit_code,
+        ) from None
+    for line in _otherwise(view, steps, units):
+        click.echo(line, err=True)
     size = page.stat().st_size
     click.echo(f"{len(view.time):,} steps, {file_size(size)}", err=True)
     screen.result([str(page)])
     screen.json({"run": run, "page": page, "bytes": size, "steps": len(view.time)})
     if show:
         webbrowser.open(page.resolve().as_uri())
+
+
+def _command(run: str, options: Mapping[str, object], importance: bool) -> str:
+    """What writes the page again."""
+    words = ["gated", "explain", run]
+    words += [str(w) for pair in options.items() if pair[1] is not None for w in pair]
+    return shlex.join(words + ([] if importance else ["--no-importance"]))
+
+
+def _otherwise(view: ExplorerView, steps: int | None, units: int | None) -> Iterator[str]:
+    """What was done otherwise than asked."""
+    shown, most = len(view.time), max(place.units for place in view.places)
+    if steps is not None and steps < shown:
+        yield f"--steps {steps}: the least is the context of the training; {shown:,} are shown"
+    if steps is not None and steps > shown:
+        yield f"--steps {steps}: no more stand before the last horizon; {shown:,} are shown"
+    if units is not None and units > most:
+        yield f"--units {units}: the largest layer has {most}; all are clamped"
 
 
 class _Quiet:

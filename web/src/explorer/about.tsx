@@ -51,10 +51,10 @@ function Meanings() {
       <summary>What the measures mean, and where they mislead</summary>
       <dl class="meanings">
         <dt>heat maps</dt>
-        <dd>Each row is a unit, each column a step; where there are more steps or units than pixels, a pixel is their average. A unit has 256 levels between its least and its largest value, so read-outs are right to about 0.2 % of that range; the equations of a step are computed anew.</dd>
+        <dd>Each row is a unit, each column a step; where there are more steps or units than pixels, a pixel is their average. A unit has 256 levels between its least and its largest value, so read-outs are right to about 0.2 % of that range; those of the chosen unit at the chosen step are computed anew, as its equations.</dd>
         {of.measures.map(({ name, text, limits }) => [<dt key={name}>{name}</dt>, <dd key={`${name}.`}>{text} <em>{limits}</em></dd>])}
         {of.saturation.length > 0 && [<dt key="s">saturation</dt>, <dd key="s.">{page.saturated} <em>A saturated gate passes almost no gradient to what it reads; that it is saturated does not say that it matters.</em></dd>]}
-        {metric && of.clamped.length > 0 && [<dt key="i">importance by clamping</dt>, <dd key="i.">The change of the {metric.name} when one gate of this one unit is held at the value given at every step of the data, or all of the unit's states at their initial value (“frozen”). <em>Units that do the same work cover for one another: each may look unimportant alone.</em></dd>]}
+        {metric && of.clamped.length > 0 && [<dt key="i">importance by clamping</dt>, <dd key="i.">The change of the {metric.name} when one gate of this one unit is held at the value given at every step of the data, or all of the unit's states at their initial value (“frozen”). Clamps that do the same to every unit stand in one line. <em>Units that do the same work cover for one another: each may look unimportant alone.</em></dd>]}
         {of.curves.length > 0 && [<dt key="g">gradient flow</dt>, <dd key="g.">The norm of the derivative of {loss || "the loss"} by a state at each step: in total, over all paths, and along the direct path alone, on which a memory is only kept (for an LSTM the product of the forget gates). <em>It is the sensitivity to a small change at this one point, not what a large change would do.</em></dd>]}
       </dl>
     </details>

@@ -12,12 +12,13 @@ export type PlaceInfo = {
   label: string; cell: string; program: string; units: number; reverse: boolean; every: number;
   maps: MapInfo[]; states: string[]; further: string[]; parameters: string[];
   measures: MeasureInfo[]; curves: { state: string; kind: string }[]; clamped: string[]; whole: [string, number | null][]; saturation: string[];
-  tops: null | { of: string; labels: string[][]; middle: number; source: string };
+  tops: null | { of: string; labels: string[][]; middle: number; source: string; steps: null | (number | null)[][] };
   equations: string[]; source: string;
 };
 export type Content = {
   title: string; subtitle: string; notes: string[]; command: string; step: string; steps: number; dates: boolean;
-  inputs: string[]; loss: string; metric: null | { name: string; value: number | null; lower: boolean };
+  inputs: string[]; loss: string; metric: null | { name: string; value: number | null; lower: boolean; source: string };
+  context: number | null;
   saturated: string; size: number; places: PlaceInfo[];
 };
 

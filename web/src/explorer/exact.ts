@@ -2,7 +2,7 @@
 import { page, stored, type Place } from "./data";
 
 type Vectors = Record<string, ArrayLike<number>>;
-export type Shown = { name: string; symbols: string; numbers: string; value: number };
+export type Shown = { name: string; unit: number; symbols: string; numbers: string; value: number };
 type CellProgram = {
   step(p: Vectors, x: Vectors, s: Vectors): Vectors;
   lines?(p: Vectors, x: Vectors, s: Vectors, unit: number): Shown[];

@@ -36,9 +36,9 @@ function Page() {
             <Panels />
             <Extent />
           </div>
-          <div class="side" tabIndex={0} role="group" aria-label="The chosen unit and step">
-            <UnitCard />
+          <div class="side" tabIndex={0} role="group" aria-label="The chosen step and unit">
             <StepCard />
+            <UnitCard />
           </div>
         </div>
         <About />

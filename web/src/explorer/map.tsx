@@ -7,7 +7,7 @@ import { dark } from "../parts/theme";
 import { page, type MapInfo, type Place } from "./data";
 import { shown } from "./panels";
 import * as state from "./state";
-import { number, whole } from "./words";
+import { figure, number, whole } from "./words";
 
 export function MapPanel({ place, map }: { place: Place; map: MapInfo }) {
   const tile = place.tiles.get(map.name)!.value;
@@ -61,7 +61,7 @@ function Value({ place, map }: { place: Place; map: MapInfo }) {
   const text = useComputed(() => {
     const tile = place.tiles.get(map.name)!.value;
     const which = state.hover.value?.unit ?? state.unit.value;
-    return tile ? number(tile.at(which, shown())) : "";
+    return tile ? figure(state.valueOf(map.name, shown(), which, tile.at(which, shown()))) : "";
   });
   return <output class="value">{text}</output>;
 }
@@ -97,12 +97,13 @@ function Picture({ tile, map, own, scale }: { tile: Tile | null; map: MapInfo; o
   );
 }
 
-/** A mark at the chosen unit's row. */
+/** The outline of the chosen unit's row. */
 function RowMark() {
   const style = useComputed(() => {
     const [top, bottom] = state.rows.value;
-    const share = (state.row.value + 0.5 - top) / (bottom - top);
-    return share < 0 || share > 1 ? "display: none" : `top: ${100 * share}%`;
+    const from = (state.row.value - top) / (bottom - top);
+    const to = (state.row.value + 1 - top) / (bottom - top);
+    return to <= 0 || from >= 1 ? "display: none" : `top: ${100 * from}%; height: ${100 * (to - from)}%`;
   });
   return <i class="rowmark" style={style} />;
 }

@@ -29,6 +29,7 @@ export function Panels() {
         <UnitLines />
         {of.maps.map((map) => <MapPanel key={`${of.index}.${map.name}`} place={of} map={map} />)}
         <FlowPanel />
+        <ContextEnd />
         <Crosslines />
       </div>
       <p id="keys-hint" class="hidden">Every key is listed under “Keyboard and mouse” below the panels.</p>
@@ -45,14 +46,31 @@ function Axis() {
     return () => resized.disconnect();
   }, []);
   const [from, to] = state.range.value;
-  const marks = ticks([from, to], Math.max(2, width.value / 110));
+  const x = (at: number) => (width.value * (at - from)) / (to - from);
+  const end = contextEnd();
+  const marks = ticks([from, to], Math.max(2, width.value / 110)).filter(({ at }) => end === null || Math.abs(x(at + 0.5) - x(end)) > 95)
+    .map((tick) => (x(tick.at + 0.5) + 4 + 7.2 * tick.text.length > width.value ? { ...tick, text: "" } : tick));
   return (
     <div class="axis" ref={place} aria-hidden="true">
       {marks.map(({ at, text }) => (
         <span key={at} style={{ left: `${(100 * (at + 0.5 - from)) / (to - from)}%` }}>{text}</span>
       ))}
+      {end !== null && <span class="end" style={{ left: `${(100 * (end - from)) / (to - from)}%` }}>context ends</span>}
     </div>
   );
+}
+
+/** Before which step ends what the network was trained to read, if that is in view. */
+function contextEnd(): number | null {
+  const [from, to] = state.range.value;
+  return page.context !== null && page.context > from && page.context < to ? page.context : null;
+}
+
+function ContextEnd() {
+  const end = contextEnd();
+  if (end === null) return null;
+  const [from, to] = state.range.value;
+  return <div class="line end" style={{ left: `calc(${GUTTER}px + ${(end - from) / (to - from)} * (100% - ${GUTTER}px))` }} />;
 }
 
 /** The chosen step, and where the pointer is. They move without a drawing of anything else. */

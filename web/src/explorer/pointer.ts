@@ -123,6 +123,7 @@ export function listen(element: HTMLElement): () => void {
   element.addEventListener("pointercancel", up, { signal: until });
   element.addEventListener("pointerleave", () => (state.hover.value = null), { signal: until });
   element.addEventListener("wheel", wheel, { signal: until, passive: false });
+  document.addEventListener("keydown", () => (state.hover.value = null), { signal: until, capture: true });
   element.addEventListener("dblclick", (event) => plotOf(event) && state.reset(), { signal: until });
   return () => stop.abort();
 }

@@ -21,6 +21,16 @@ export const step = signal(Math.max(0, page.steps - 1));
 export const unit = signal(0);
 /** Where the pointer is: a step, and over a map the unit. */
 export const hover = signal<{ step: number; unit: number | null } | null>(null);
+/** The chosen step's values of the chosen unit, computed anew: exact, where the maps have 256 levels. */
+export const exact = signal<{ place: number; step: number; unit: number; values: Map<string, number> } | null>(null);
+
+/** A value of a unit at a step: exact if it was computed anew, else what the map has. */
+export function valueOf(name: string, at: number, which: number, stored: number): number {
+  const known = exact.value;
+  const here = known?.place === placeIndex.value && known.step === at && known.unit === which;
+  return (here ? known.values.get(name) : undefined) ?? stored;
+}
+
 export const colouring = signal<"values" | "stretched" | "changes">("values");
 export const tall = signal<"small" | "medium" | "large">("small");
 export const sort = signal("index");
@@ -38,7 +48,7 @@ function sortsOf(of: Place): Map<string, { label: string; values: Float32Array |
     found.set(`saturation.${gate}`, { label: `saturation of ${gate}`, values: sums });
   }
   if (of.clamped.length) found.set("importance", { label: "importance", values: importance(of) });
-  found.set("index", { label: "their numbers", values: null });
+  found.set("index", { label: "number", values: null });
   return found;
 }
 
@@ -62,6 +72,9 @@ export const order = computed<Uint32Array>(() => {
   const key = (u: number) => (Number.isNaN(values[u]!) ? -Infinity : values[u]!);
   return units.sort((a, b) => (key(a) === key(b) ? a - b : key(b) > key(a) ? 1 : -1));
 });
+
+/** How many units have a value by which they are sorted. */
+export const ranked = computed(() => sorts.value.get(sort.value)?.values?.filter((v) => !Number.isNaN(v)).length ?? place.value.units);
 
 export const row = computed(() => order.value.indexOf(unit.value));
 

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { computable, lines, type Shown } from "./exact";
 import * as state from "./state";
-import { named, number } from "./words";
+import { named } from "./words";
 
 export function StepCard() {
   const of = state.place.value;
@@ -11,7 +11,11 @@ export function StepCard() {
   useEffect(() => {
     let here = true;
     const timer = setTimeout(() => {
-      void lines(of, step, unit).then((shown) => here && setFound({ step, unit, place: of.index, shown }));
+      void lines(of, step, unit).then((shown) => {
+        if (!here) return;
+        setFound({ step, unit, place: of.index, shown });
+        state.exact.value = { place: of.index, step, unit, values: new Map(shown.filter((line) => line.unit === unit).map((line) => [line.name, line.value])) };
+      });
     }, 60); // a reader who runs through the steps waits for none of them
     return () => {
       here = false;
@@ -38,19 +42,32 @@ export function StepCard() {
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** A chain of equals as one formula a link, between which a narrow card can break, as MathML does not; and its end. */
+function links(chain: string): { steps: string[]; end: string } {
+  const [open = "<math>"] = /^<math[^>]*>/.exec(chain) ?? [];
+  const inner = chain.slice(open.length, -"</math>".length).replace(/^<mrow>(.*)<\/mrow>$/s, "$1");
+  const [name = "", ...parts] = inner.split("<mo>=</mo>");
+  const link = (text: string) => `${open}<mrow>${text}</mrow></math>`;
+  const steps = parts.slice(0, -1).map((one, k) => link(`${k ? "" : name}<mo form="infix">=</mo>${one}`));
+  return { steps, end: link(parts.at(-1) ?? "") };
+}
+
 // the markup is the generated script's own: symbols of the equations, and numbers
 const markup = (text: string) => ({ dangerouslySetInnerHTML: { __html: text } });
 
 function Equations({ shown, old }: { shown: Shown[]; old: boolean }) {
   return (
     <div class="filled" data-old={old || undefined} tabIndex={0} role="group" aria-label="Equations with numbers">
-      {shown.map((line) => (
-        <div key={line.name} class="equation" data-name={line.name} data-value={line.value}>
-          <div class="symbols" {...markup(line.symbols)} />
-          <div class="numbers" {...markup(line.numbers)} />
-          <output class="hidden">{line.name} is {number(line.value, 5)}</output>
-        </div>
-      ))}
+      {shown.map((line) => {
+        const { steps, end } = links(line.numbers);
+        return (
+          <div key={line.name} class="equation" data-name={line.name} data-value={line.value}>
+            <div class="symbols" {...markup(line.symbols)} />
+            <output><span class="hidden">{line.name} is </span><span {...markup(end)} /></output>
+            <div class="numbers" {...markup(steps.join(" "))} />
+          </div>
+        );
+      })}
     </div>
   );
 }

@@ -8,7 +8,7 @@ export function UnitCard() {
   const of = state.place.value;
   const unit = state.unit.value;
   return (
-    <section class="card" aria-labelledby="unit-title">
+    <section class="card unit" aria-labelledby="unit-title">
       <header>
         <h2 id="unit-title">Unit {unit}</h2>
         <span class="rank">{rank()}</span>
@@ -26,27 +26,35 @@ export function UnitCard() {
 }
 
 function rank(): string {
-  const label = state.sorts.value.get(state.sort.value)!.label;
-  return `${whole(state.row.value + 1)} of ${whole(state.place.value.units)} by ${label}`;
+  const { label, values } = state.sorts.value.get(state.sort.value)!;
+  const left = state.place.value.units - state.ranked.value;
+  if (values && Number.isNaN(values[state.unit.value]!)) return `not ranked by ${label}: left out`;
+  return `${whole(state.row.value + 1)} of ${whole(state.ranked.value)} by ${label}${left ? ` (${whole(left)} left out)` : ""}`;
 }
 
 function Measures({ of, unit }: { of: Place; unit: number }) {
   if (!of.measures.length) return null;
   return (
-    <dl class="measures">
-      {of.measures.map((measure, k) => (
-        <div key={measure.name} title={`${measure.text} ${measure.limits}`}>
-          <dt>{measure.name}</dt>
-          <dd>{number(of.measured[k]![unit]!)} <small>{measure.unit}</small></dd>
-        </div>
-      ))}
-    </dl>
+    <>
+      <dl class="measures">
+        {of.measures.map((measure, k) => (
+          <div key={measure.name} title={`${measure.text} ${measure.limits}`}>
+            <dt>{measure.name}</dt>
+            <dd>{number(of.measured[k]![unit]!)} <small>{measure.unit}</small></dd>
+          </div>
+        ))}
+      </dl>
+      <p class="soft">Over the {whole(page.steps)} {page.step}s shown.</p>
+    </>
   );
 }
 
 function Saturation({ of, unit }: { of: Place; unit: number }) {
   const gates = [...of.shares].filter(([, shares]) => shares.length === 2 * of.units);
   if (!gates.length) return null;
+  if (gates.every(([, shares]) => shares[2 * unit] === 0 && shares[2 * unit + 1] === 0)) {
+    return <p class="soft">Saturation: none of {gates.map(([gate]) => gate).join(", ")} comes near an end of its range.</p>;
+  }
   return (
     <>
       <h3>Saturation: near an end of its range</h3>
@@ -73,8 +81,8 @@ function Saturation({ of, unit }: { of: Place; unit: number }) {
 function Clamping({ of, unit }: { of: Place; unit: number }) {
   const { metric } = page;
   if (!metric || !of.clamped.length) return null;
-  const known = of.clamped.map((what) => [what, of.changes.get(what)![unit]!] as const);
   const base = metric.value ?? Number.NaN;
+  const known = merged(of, base).map(([what, changes]) => [what, changes[unit]!] as const);
   const most = Math.max(...[...of.changes.values()].map(largest), 1e-12);
   return (
     <>
@@ -83,14 +91,13 @@ function Clamping({ of, unit }: { of: Place; unit: number }) {
         <p class="soft">This unit was left out: clamping was tried on {whole(tried(of))} of the {whole(of.units)} units.</p>
       ) : (
         <table class="clamping">
-          <thead><tr><th scope="col">clamped</th><th scope="col" class="figure">{metric.name}</th><th scope="col" class="figure">change</th><th scope="col"><span class="hidden">as a bar</span></th></tr></thead>
+          <thead><tr><th scope="col">clamped</th><th scope="col" class="figure">change</th><th scope="col"><span class="hidden">as a bar</span></th></tr></thead>
           <tbody>
             {known.map(([what, change]) => {
               const worse = metric.lower ? change > 0 : change < 0;
               return (
                 <tr key={what}>
                   <th scope="row">{what}</th>
-                  <td class="figure">{number(base + change)}</td>
                   <td class="figure">{signedNumber(change)}{change > 0 || change < 0 ? (worse ? " worse" : " better") : ""}</td>
                   <td><span class="bar" aria-hidden="true">{change === change && <i class={worse ? "worse" : "better"} style={{ width: `${(100 * Math.abs(change)) / most}%` }} />}</span></td>
                 </tr>
@@ -100,11 +107,24 @@ function Clamping({ of, unit }: { of: Place; unit: number }) {
         </table>
       )}
       <p class="soft">
-        Unclamped: {number(base)}. Bars: the largest change of any unit is full.
+        Unclamped: {number(base)}{metric.source && `, on ${metric.source}`}. Bars: the largest change of any unit is full.
         {of.whole.length > 0 && ` In all units at once: ${of.whole.map(([what, change]) => `${what}: ${signedNumber(change ?? Number.NaN)}`).join(", ")}.`}
       </p>
     </>
   );
+}
+
+/** The clamps; those that do the same to every unit, as i = 0 and freezing where c begins at 0, as one. */
+function merged(of: Place, base: number): [string, Float32Array][] {
+  const found: [string, Float32Array][] = [];
+  const rounding = 1e-6 * (Math.abs(base) || 0);
+  for (const what of of.clamped) {
+    const changes = of.changes.get(what)!;
+    const same = found.find(([, other]) => changes.every((v, u) => Object.is(v, other[u]) || Math.abs(v - other[u]!) <= rounding));
+    if (same) same[0] += `, ${what}`;
+    else found.push([what, changes]);
+  }
+  return found;
 }
 
 const largest = (values: Float32Array) => values.reduce((most, v) => (Math.abs(v) > most ? Math.abs(v) : most), 0);
@@ -125,7 +145,7 @@ function Tops({ of, unit }: { of: Place; unit: number }) {
     <>
       <h3>Where {of.tops.of} is largest</h3>
       {found ? <TopList of={of} unit={unit} found={found} /> : <p class="soft">reading …</p>}
-      <p class="soft">{of.tops.source && `Searched: ${of.tops.source}. `}The thick line is the unit, the thin one the input, the mark the step.</p>
+      <p class="soft">{of.tops.source && `Searched: ${of.tops.source}. `}The thick line is the unit, the thin one the input, the mark the step.{of.tops.steps && " What is underlined is in view: a press goes there. There the unit may differ, since the network has read another past."}</p>
     </>
   );
 }
@@ -148,13 +168,20 @@ function TopList({ of, unit, found }: { of: Place; unit: number; found: Found })
         return (
           <li key={k}>
             <Snippet activity={found.activity.subarray(at, at + width)} input={found.input.subarray(at, at + width)} middle={of.tops!.middle} />
-            <span>{label}</span>
+            <Where label={label} step={of.tops!.steps?.[unit]?.[k] ?? null} />
             <b>{number(found.value[unit * count + k]!)}</b>
           </li>
         );
       })}
     </ol>
   );
+}
+
+/** A place in the data, without a break in its date; a button if the panels show it. */
+function Where({ label, step }: { label: string; step: number | null }) {
+  const parts = label.split(", ").map((part, k) => <span key={k}>{k > 0 && ", "}<span class="whole">{part}</span></span>);
+  if (step === null) return <span>{parts}</span>;
+  return <button type="button" class="link" onClick={() => state.select(step)}>{parts}</button>;
 }
 
 const WIDE = 120;

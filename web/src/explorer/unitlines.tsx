@@ -6,7 +6,7 @@ import { dark } from "../parts/theme";
 import type { MapInfo } from "./data";
 import { Dash, GUTTER, shown } from "./panels";
 import * as state from "./state";
-import { number } from "./words";
+import { figure } from "./words";
 
 const LOOKS: Pick<Line, "colour" | "dash" | "width">[] = [
   { colour: "--accent" }, { colour: "--second" }, { colour: "--third" }, { colour: "--fourth" },
@@ -74,5 +74,5 @@ function Group({ lines, unit }: { lines: Line[]; unit: number }) {
 }
 
 function Now({ line }: { line: Line }) {
-  return <output>{number(line.values[shown()] ?? Number.NaN)}</output>;
+  return <output>{figure(state.valueOf(line.label, shown(), state.unit.value, line.values[shown()] ?? Number.NaN))}</output>;
 }

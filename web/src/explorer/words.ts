@@ -14,6 +14,12 @@ export function number(value: number, digits = 3): string {
   return text.replaceAll("-", "−");
 }
 
+/** Three digits also where the last are 0, so that a read-out keeps its width, and reads as in an equation. */
+export function figure(value: number): string {
+  const size = Math.abs(value);
+  return size >= 1e-4 && size < 1000 && !Number.isInteger(value) ? value.toPrecision(3).replace("-", "−") : number(value);
+}
+
 export const signedNumber = (value: number): string => (value > 0 ? `+${number(value)}` : number(value));
 
 export const percent = (share: number): string => `${Math.round(100 * share)} %`;

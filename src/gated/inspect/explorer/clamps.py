@@ -29,6 +29,7 @@ class Clamps:
         lower_is_better: whether less of it is better.
         units: so many units of each layer, those that remember longest; all if None. Each unit
             takes the metric once for each setting of a gate, and once for being frozen.
+        source: on which data the metric is measured, "120 held-out windows".
 
     Raises:
         OptionError: units is below 1.
@@ -38,6 +39,7 @@ class Clamps:
     name: str
     lower_is_better: bool = True
     units: int | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.units is not None and self.units < 1:
@@ -62,7 +64,7 @@ class Clamps:
             for spot in places:
                 if spot.name == path:
                     places[spot] = _with(places[spot], spot, found)
-        return Metric(self.name, baseline, self.lower_is_better)
+        return Metric(self.name, baseline, self.lower_is_better, self.source)
 
     def _chosen(self, places: dict[Spot, PlaceView], path: str) -> list[int]:
         """The units of a layer to clamp: the same in its whole stack."""

@@ -57,8 +57,10 @@ def memories(
     known["memory length"] = memory_length(kept)
     texts = {
         "half-life": (
-            "Steps after which half of what the unit holds is left, at its average forget gate.",
-            f"{_DIRECT} One gate that shuts to 0 makes it 0.",
+            "Steps after which half of what the unit holds is left, at its average forget gate "
+            f"over the {len(kept):,} {step}s shown.",
+            f"{_DIRECT} Other steps, as those of the report, give another. "
+            "One gate that shuts to 0 makes it 0.",
         ),
         "horizon": (
             "Steps after which less than 1/e of it is left, averaged over all steps to start from.",

@@ -41,13 +41,14 @@ def payload(view: ExplorerView) -> tuple[dict[str, Any], Arrays]:
         "loss": view.loss,
         "saturated": SATURATED,
         "size": 0,
+        "context": view.context,
         "metric": None,
         "places": [_place(k, place, view, arrays) for k, place in enumerate(view.places)],
     }
     if view.metric is not None:
         metric = view.metric
         content["metric"] = {"name": metric.name, "value": _finite(metric.value),
-                             "lower": metric.lower_is_better}  # fmt: skip
+                             "lower": metric.lower_is_better, "source": metric.source}  # fmt: skip
     arrays["time"] = _numbers(np.asarray(view.time))
     for k, values in enumerate(view.inputs.values()):
         arrays[f"input.{k}"] = np.asarray(values, np.float32)
@@ -179,6 +180,7 @@ def _tops(k: int, tops: Tops, arrays: Arrays) -> dict[str, Any]:
         "labels": [list(row) for row in tops.labels],
         "middle": tops.middle,
         "source": tops.source,
+        "steps": None if tops.steps is None else [list(row) for row in tops.steps],
     }
 
 

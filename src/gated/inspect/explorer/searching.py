@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from gated.inspect.explorer.views import Tops
 __all__ = ["Best", "Search", "activity_of"]
 
 Array = NDArray[Any]
+_Found = TypeVar("_Found")
 _COUNT = 5
 _AROUND = 16  # steps before and after
 
@@ -28,12 +29,15 @@ class Search:
         label: from the row's number over all batches and the step to words, "shop A, 2024-03-05".
         shown: (N, T) the input to draw beside the unit, for the rows of all batches.
         source: what was searched, "300 held-out windows".
+        at: from the row's number and the step to the step of the view, None if it shows another
+            place. Not given: none of them is shown.
     """
 
     batches: Sequence[Any]
     label: Callable[[int, int], str]
     shown: Array
     source: str = ""
+    at: Callable[[int, int], int | None] | None = None
 
 
 def activity_of(cell: Cell) -> str:
@@ -94,16 +98,18 @@ class Best:
         shown = np.asarray(self.search.shown, np.float32)
         last = shown.shape[1] - 1
         beside = shown[row[..., None], window.clip(0, last)]
-        label = self.search.label
+
+        def places(find: Callable[[int, int], _Found]) -> list[list[_Found]]:
+            pairs = zip(row, step, strict=True)
+            return [[find(int(r), int(s)) for r, s in zip(*pair, strict=True)] for pair in pairs]
+
         return Tops(
             of=f"|{self.name}|",
             values=self._value,
-            labels=[
-                [label(int(r), int(s)) for r, s in zip(*pair, strict=True)]
-                for pair in zip(row, step, strict=True)
-            ],
+            labels=places(self.search.label),
             activity=self._around,
             inputs=np.where((window >= 0) & (window <= last), beside, np.nan),
             middle=_AROUND,
             source=self.search.source,
+            steps=None if self.search.at is None else places(self.search.at),
         )

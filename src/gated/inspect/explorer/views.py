@@ -53,11 +53,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Metric:
-    """The task's own metric: its name, its value with nothing clamped, and which way is better."""
+    """The task's own metric: its name, its value with nothing clamped, and which way is better.
+
+    ``source`` says on which data it was measured, as "120 held-out windows".
+    """
 
     name: str
     value: float
     lower_is_better: bool = True
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Tops:
         inputs: (H, K, W) the input at these steps; NaN where there is none.
         middle: which of the W steps is the one.
         source: what was searched, as "the 300 held-out windows".
+        steps: H lists of K: which step of the view that is; None if the view does not show it.
     """
 
     of: str
@@ -81,6 +86,7 @@ class Tops:
     inputs: Array
     middle: int
     source: str = ""
+    steps: Sequence[Sequence[int | None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,7 @@ class ExplorerView:
         loss: what the gradients are of, in words.
         notes: what a reader should know of how the page was made.
         command: what writes the page again.
+        context: how many steps the model was trained to read; the page marks where they end.
     """
 
     title: str
@@ -171,6 +178,7 @@ class ExplorerView:
     loss: str = ""
     notes: Sequence[str] = ()
     command: str = ""
+    context: int | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.time)

@@ -48,7 +48,8 @@ def explained(
     Args:
         forecaster: trained, with the table that it was trained on.
         series: whose end is read; the first if None.
-        steps: so many steps up to there; the context that it was trained on if None or less.
+        steps: so many steps up to there, at least the context that it was trained on, which is
+            what None gives, and at most those of the series.
         importance: whether to measure what clamping each gate of each unit does to the verdict's
             metric on held-out windows.
         units: clamp so many units of each layer, those that remember longest; all if None.
@@ -63,7 +64,8 @@ def explained(
     clamps = None
     if importance:
         held_out = HeldOut(forecaster)
-        clamps = Clamps(held_out, held_out.name, units=units)
+        count = len(held_out.chosen[0])
+        clamps = Clamps(held_out, held_out.name, units=units, source=f"{count:,} held-out windows")
     found = view(
         net,
         window.arguments,
@@ -74,7 +76,7 @@ def explained(
         loss=window.loss,
         loss_name=f"the {forecaster.config.loss} loss of the forecast from the last step",
         clamps=clamps,
-        search=_search(forecaster),
+        search=_search(window),
         progress=progress,
     )
     return dataclasses.replace(
@@ -82,6 +84,7 @@ def explained(
         subtitle=f"{window.series.unique_id}: {found.subtitle}",
         notes=window.notes(),
         command=command,
+        context=window.context,
     )
 
 
@@ -122,6 +125,11 @@ class _Window:
         return torch.where(real, losses, 0.0).sum() / real.sum().clamp(min=1)
 
     @property
+    def context(self) -> int:
+        """Steps that the network was trained to read."""
+        return self.forecaster.config.context_length or 1
+
+    @property
     def before(self) -> int:
         """Steps that stand before the series begins."""
         return max(0, self.steps - self.origin)
@@ -152,11 +160,12 @@ class _Window:
 
     def notes(self) -> list[str]:
         """What a reader should know."""
-        context, found = self.forecaster.config.context_length or 1, []
+        context, found = self.context, []
         if self.steps > context:
             found.append(
                 f"The network was trained to read {context:,} steps; here it reads {self.steps:,}, "
-                f"so what it holds later than step {context:,} it has not been trained for."
+                f"so what it holds from step {context:,} on, counted from 0 as on this page, it "
+                f"has not been trained for."
             )
         if self.before:
             found.append(
@@ -178,10 +187,10 @@ def _window(forecaster: Forecaster, index: int, steps: int | None) -> _Window:
     return _Window(forecaster, series, origin, wanted, values, dtype)
 
 
-def _search(forecaster: Forecaster) -> Search:
+def _search(window: _Window) -> Search:
     """Windows that do not overlap, so that one event is found once, spread over all series."""
-    config, data, panel = forecaster.config, forecaster.data, forecaster.panel()
-    context = config.context_length or 1
+    forecaster, context = window.forecaster, window.context
+    data, panel = forecaster.data, forecaster.panel()
     apart = [
         (k, origin)
         for k, one in enumerate(data.series)
@@ -195,15 +204,24 @@ def _search(forecaster: Forecaster) -> Search:
     batches: list[Any] = []
     for start in range(0, len(pairs), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        windows = panel.windows(chosen[0][some], chosen[1][some])
-        future = windows.future[:, None, context:].to(dtype)
-        read = windows.features(context).to(dtype), windows.y[:, :context].to(dtype)
+        found = panel.windows(chosen[0][some], chosen[1][some])
+        future = found.future[:, None, context:].to(dtype)
+        read = found.features(context).to(dtype), found.y[:, :context].to(dtype)
         batches.append((*read, future if future.shape[-1] else None))
+
+    def in_view(row: int, step: int) -> int | None:
+        k, origin = pairs[row]
+        at = origin - context + step - (window.origin - window.steps)
+        return at if data.series[k] is window.series and 0 <= at < window.steps else None
+
+    read_rows = sum(min(origin, context) for _, origin in pairs)
     return Search(
         batches,
         label=lambda row, step: _label(data.series, pairs[row], context, step),
         shown=np.stack([_shown(data.series[k], origin, context) for k, origin in pairs]),
-        source=f"{len(pairs):,} windows of {context:,} steps over all of the data",
+        source=f"{len(pairs):,} windows of {context:,} steps, which hold {read_rows:,} of the "
+        f"{sum(map(len, data.series)):,} rows of the data",
+        at=in_view,
     )
 
 
