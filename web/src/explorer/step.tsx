@@ -63,7 +63,7 @@ function Equations({ shown, old }: { shown: Shown[]; old: boolean }) {
         return (
           <div key={line.name} class="equation" data-name={line.name} data-value={line.value}>
             <div class="symbols" {...markup(line.symbols)} />
-            <output><span class="hidden">{line.name} is </span><span {...markup(end)} /></output>
+            <output><span class="hidden">{line.name} is </span><span aria-hidden="true">= </span><span {...markup(end)} /></output>
             <div class="numbers" {...markup(steps.join(" "))} />
           </div>
         );
