@@ -274,7 +274,7 @@ def test_read_outs_of_the_chosen_step_are_as_exact_as_its_equations(seen, case):
         shown = seen.text(f"section[aria-label='Heat map of {name}'] .value").replace("−", "-")
         assert shown == f"{found[name]:#.3g}"
         end = seen.ask(f"document.querySelector('[data-name={name}] output math').textContent")
-        assert end.replace("−", "-") == shown
+        assert end.replace("−", "-") == f"={shown}"
 
 
 def test_equations_break_before_an_equals_sign_and_none_is_cut_off(phone):

@@ -1,5 +1,6 @@
 // The chosen step: the equations of the chosen unit with their numbers.
 import { useEffect, useState } from "preact/hooks";
+import { pieces } from "../parts/equation";
 import { computable, lines, type Shown } from "./exact";
 import * as state from "./state";
 import { named } from "./words";
@@ -42,16 +43,6 @@ export function StepCard() {
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A chain of equals as one formula a link, between which a narrow card can break, as MathML does not; and its end. */
-function links(chain: string): { steps: string[]; end: string } {
-  const [open = "<math>"] = /^<math[^>]*>/.exec(chain) ?? [];
-  const inner = chain.slice(open.length, -"</math>".length).replace(/^<mrow>(.*)<\/mrow>$/s, "$1");
-  const [name = "", ...parts] = inner.split("<mo>=</mo>");
-  const link = (text: string) => `${open}<mrow>${text}</mrow></math>`;
-  const steps = parts.slice(0, -1).map((one, k) => link(`${k ? "" : name}<mo form="infix">=</mo>${one}`));
-  return { steps, end: link(parts.at(-1) ?? "") };
-}
-
 // the markup is the generated script's own: symbols of the equations, and numbers
 const markup = (text: string) => ({ dangerouslySetInnerHTML: { __html: text } });
 
@@ -59,11 +50,12 @@ function Equations({ shown, old }: { shown: Shown[]; old: boolean }) {
   return (
     <div class="filled" data-old={old || undefined} tabIndex={0} role="group" aria-label="Equations with numbers">
       {shown.map((line) => {
-        const { steps, end } = links(line.numbers);
+        const steps = pieces(line.numbers);
+        const end = steps.pop()!;
         return (
           <div key={line.name} class="equation" data-name={line.name} data-value={line.value}>
             <div class="symbols" {...markup(line.symbols)} />
-            <output><span class="hidden">{line.name} is </span><span aria-hidden="true">= </span><span {...markup(end)} /></output>
+            <output><span class="hidden">{line.name} is </span><span {...markup(end)} /></output>
             <div class="numbers" {...markup(steps.join(" "))} />
           </div>
         );
