@@ -142,6 +142,18 @@ class TestClamp:
         ):
             pass
 
+    @pytest.mark.parametrize("what", [[0], {3: {"f": 1.0}}, {(): {"f": 1.0}}])
+    def test_refuses_what_names_no_layer(self, what):
+        layer = layer_of("lstm")
+        with pytest.raises(OptionError, match="expected layers with"), clamp(layer, what):
+            pass
+
+    @pytest.mark.parametrize("what", [[0], {"layer": None}, {"layer": 0.5}])
+    def test_freezing_what_is_no_unit_is_refused(self, what):
+        layer = layer_of("lstm")
+        with pytest.raises(OptionError, match=r"expected .* \[0, 3\]"), freeze(layer, what):
+            pass
+
     def test_ends_with_the_block_and_within_another(self):
         layer = layer_of("lstm")
         x, before = inputs_of(layer)["x"], dict(vars(layer))
@@ -314,6 +326,8 @@ class TestImportance:
             ({"gates": ("r",)}, "no plain meaning for a gate 'r'"),
             ({"gates": ("r",)}, "those that follow from the equations are f = 1, i = 0, o = 1"),
             ({"units": [7]}, "has no unit 7: it has 4"),
+            ({"units": 1.5}, "units are 1.5, expected the number of a unit or several"),
+            ({"gates": {"f": "a"}}, "f is to be 'a', expected a number"),
             ({"better": "up"}, "better is 'up', expected 'lower' or 'higher'"),
             ({"at": "zero"}, "expected a number"),
             ({"layers": ["gru"]}, "no recurrent layer 'gru'"),

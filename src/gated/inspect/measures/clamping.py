@@ -17,7 +17,7 @@ from torch import nn
 
 from gated.equations.close import did_you_mean
 from gated.errors import OptionError
-from gated.inspect.measures.clamps import Key, Value, at_values, held, places, read
+from gated.inspect.measures.clamps import Key, Value, as_number, at_values, held, places, read
 from gated.inspect.measures.effects import Effect, Importance, ImportanceInterrupted, What
 from gated.inspect.measures.settings import settings
 from gated.inspect.recording.surgery import changed, eager, find_layer, layers_of
@@ -101,6 +101,8 @@ def freeze(
         >>> bool((output[..., [0, 3]] == 0).all())
         True
     """
+    if not isinstance(what, Mapping):
+        raise OptionError(f"freeze: got {what!r}, expected layers with units, as {{'rnn': [0, 3]}}")
     found: dict[Key, dict[str, Value]] = {}
     for key, chosen in what.items():
         path = key if isinstance(key, str) else key[0]
@@ -252,7 +254,8 @@ def _gates(layer: Recurrent, gates: Any) -> dict[str, Mapping[str, float]]:
     found: dict[str, Mapping[str, float]] = {}
     for gate in (gates,) if isinstance(gates, str) else gates:
         if isinstance(gates, Mapping):
-            found[f"{gate} = {gates[gate]:g}"] = {gate: gates[gate]}
+            value = as_number(gates[gate], gate)
+            found[f"{gate} = {value:g}"] = {gate: value}
             continue
         match = [(label, values) for label, values in known.items() if gate in values]
         if not match:
@@ -278,4 +281,9 @@ def _measured(metric: Metric, model: nn.Module) -> float:
 
 
 def _as_numbers(chosen: int | Sequence[int]) -> list[int]:
-    return [chosen] if isinstance(chosen, int) else list(chosen)
+    try:
+        return [chosen] if isinstance(chosen, int) else list(chosen)
+    except TypeError:
+        raise OptionError(
+            f"units are {chosen!r}, expected the number of a unit or several: [0, 3]"
+        ) from None

@@ -20,7 +20,17 @@ from gated.inspect.recording.surgery import find_layer, units, with_cell
 from gated.layers import Recurrent
 from gated.layers.arrangement import Arrangement
 
-__all__ = ["Clamps", "Key", "Value", "at_values", "held", "places", "read", "unit_states"]
+__all__ = [
+    "Clamps",
+    "Key",
+    "Value",
+    "as_number",
+    "at_values",
+    "held",
+    "places",
+    "read",
+    "unit_states",
+]
 
 # a layer's path, or that with the index in its stack and the direction
 Key = str | tuple[str, int, int]
@@ -66,10 +76,10 @@ class Clamps:
         if isinstance(value, Mapping):
             for which, number in value.items():
                 for unit in _numbers(which, count, what):
-                    keep[unit], fixed[unit] = 0, _number(number, what)
+                    keep[unit], fixed[unit] = 0, as_number(number, what)
         elif isinstance(value, (int, float)):
             keep.zero_()
-            fixed.fill_(_number(value, what))
+            fixed.fill_(as_number(value, what))
         else:
             given = _given(value, what)
             if given.shape != (count,):
@@ -78,7 +88,7 @@ class Clamps:
                     f"{count} of them, or a dictionary such as {{3: 1.0}}"
                 )
             for number in given.tolist():
-                _number(number, what)
+                as_number(number, what)
             keep.zero_()
             fixed.copy_(given)
         _check_reach(self.layer.cell, name, fixed[keep == 0], what)
@@ -127,7 +137,8 @@ def read(model: nn.Module, what: Mapping[Key, Mapping[str, Value]]) -> list[Clam
     Raises:
         OptionError: there is no such layer, place, gate, state or unit.
     """
-    if not isinstance(what, Mapping) or not all(isinstance(v, Mapping) for v in what.values()):
+    named = isinstance(what, Mapping) and all(isinstance(k, (str, tuple)) and k for k in what)
+    if not named or not all(isinstance(v, Mapping) for v in what.values()):
         raise OptionError(
             f"clamp: got {what!r}, expected layers with their gates, as "
             f"{{'rnn': {{'f': 1.0, 'c': {{3: 0.0}}}}}}"
@@ -207,7 +218,12 @@ def _given(value: Any, what: str) -> Tensor:
         ) from None
 
 
-def _number(value: Any, what: str) -> float:
+def as_number(value: Any, what: str) -> float:
+    """A value to clamp at.
+
+    Raises:
+        OptionError: it is no number, or NaN.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise OptionError(f"clamp: {what} is to be {value!r}, expected a number")
     return float(value)
@@ -228,7 +244,7 @@ def held(
     if isinstance(at, Mapping):
         return {name: _mean(at, path, where, name) for name in unit_states(layer.cell)}
     if at != "initial":
-        _number(at, "a frozen unit")
+        as_number(at, "a frozen unit")
     place, found = places(layer).index(where), {}
     for state in layer.cell.states:
         if state.name in unit_states(layer.cell):
