@@ -24,7 +24,7 @@ class Matching:
         r: (H, J) Pearson's correlation of every unit with every unit, NaN where one is constant.
         first, second: (K,) the units of each pair, in the order of the first network's.
         pairs: (K,) the correlation of each pair.
-        score: the mean of |r| over the pairs, 0 for a pair without a correlation; 0 to 1.
+        score: the mean of `|r|` over the pairs, 0 for a pair without a correlation; 0 to 1.
     """
 
     r: NDArray[np.float64]
@@ -56,7 +56,7 @@ def match_units(
 ) -> Matching:
     """Pair the units of two networks so that the correlations of the pairs sum to the most.
 
-    An assignment (Hungarian method) on |r|: a unit and its negative count as the same, since
+    An assignment (Hungarian method) on `|r|`: a unit and its negative count as the same, since
     an LSTM with g, h and the weights that read h negated computes the same. Limits: one unit of one
     network may be spread over several of the other, which a matching misses and `linear_cka` sees;
     slow series correlate by chance, so compare the score with that of an untrained network.

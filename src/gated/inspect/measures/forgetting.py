@@ -32,7 +32,7 @@ def forget_factor(
     Args:
         values: gates and states by name, each (T, B, H) or (B, T, H), as `trace.at(0)` or
             `call.values()` of a recording gives them. A factor that reads an input of the cell
-            or a parameter needs that too, under its name: {**call.values(), "mask": mask} for the
+            or a parameter needs that too, under its name: `{**call.values(), "mask": mask}` for the
             last observation of "gru-d".
         cell: the layer's cell, `layer.cell`.
         state: which state, if the cell keeps several; the first that has such a factor if None.

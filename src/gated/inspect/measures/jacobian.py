@@ -168,8 +168,8 @@ def lyapunov_exponents(
     """Finite-time Lyapunov exponents: mean logarithm of growth per step, one for each direction.
 
     By QR decompositions of the running product. The largest is the rate at which a small change
-    grows (above 0: chaos, exploding gradients) or dies (below 0: after 1 / |rate| steps a factor e
-    is lost); at 0 it is remembered. Their sum is the mean of ln |det J|.
+    grows (above 0: chaos, exploding gradients) or dies (below 0: after `1 / |rate|` steps a factor
+    e is lost); at 0 it is remembered. Their sum is the mean of `ln |det J|`.
 
     Limits: those of the module; a finite window on one input is an estimate of the limit, and the
     first steps still turn into the growing directions: `skip` leaves them out. A direction that

@@ -52,7 +52,7 @@ def saturation(
     A forget gate that is right-saturated most of the time is a unit that remembers, one that is
     left-saturated most of the time makes its unit a feed-forward one; a gate that is rarely either
     is a mixer, not a switch. For a candidate, which is a tanh, pass ``low=-0.9, high=0.9``:
-    saturated is |v| > 0.9.
+    saturated is `|v| > 0.9`.
 
     Limits: the thresholds are a convention. The shares say nothing of *when* it is saturated, nor
     whether what it lets through matters: an output gate at 1 over a cell at 0 shows nothing. Near
