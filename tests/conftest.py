@@ -16,6 +16,7 @@ os.environ["GATED_ENGINES"] = "torch"
 import pytest
 from hypothesis import settings
 
+import browsers
 from gated import engines
 
 # a shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt
@@ -56,3 +57,9 @@ def _engines(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.delenv("GATED_ENGINES")
             patch.setattr(engines, "AUTOMATIC", engines.allowed(None))
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with browsers.launched() as found:
+        yield found

@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
+import browsers
 import gated
 from gated.equations.render import latex
 
@@ -68,35 +68,20 @@ def test_links_between_pages_lead_somewhere(site):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@browsers.marked
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_cells_page_reads_well_in_a_browser(site, scheme):
-    from playwright.sync_api import sync_playwright
-
+def test_a_cells_page_reads_well_in_a_browser(site, browser, scheme):
     path = site / "catalogue" / "gru-d.html"
     asked, complaints = [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            page = chromium.new_context(color_scheme=scheme).new_page()
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(path.as_uri())
-            page.wait_for_selector("mjx-container")
-            chart = page.locator("svg.gated-flow").bounding_box()
-            ink = page.evaluate(
-                "getComputedStyle(document.querySelector('.gated-flow .gate text')).fill"
-            )
-            chromium.close()
+    page = browser.new_context(color_scheme=scheme).new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("mjx-container")
+    chart = page.locator("svg.gated-flow").bounding_box()
+    ink = page.evaluate("getComputedStyle(document.querySelector('.gated-flow .gate text')).fill")
+    page.context.close()
     assert complaints == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
     assert chart["width"] > 400

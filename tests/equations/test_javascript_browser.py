@@ -3,16 +3,14 @@
 import json
 import math
 import re
-import shutil
-import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
 import torch
 from small_cells import SMALL
 
+import browsers
 import gated
 from gated.cells.probes import clamped, probed
 from gated.engines.reference import evaluate
@@ -24,13 +22,7 @@ from gated.inspect.mathml import mathml
 from gated.inspect.pages import policy
 from gated.inspect.recording.symbols import by_symbol
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = browsers.MARKS
 
 T, D, H, P = 5, 4, 6, 3
 
@@ -223,28 +215,17 @@ def rows(values):
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            page = chromium.new_page()
-            page.heard = []
-            page.on("console", lambda message: page.heard.append(message.text))
-            page.on("pageerror", lambda error: page.heard.append(str(error)))
-            text = program(CELLS)
-            page.set_content(
-                f'<meta http-equiv="Content-Security-Policy" content="{policy(text)}">'
-                f"<script>{text}</script>"
-            )
-            yield page
-            chromium.close()
+def page(browser):
+    page = browser.new_page()
+    page.heard = []
+    page.on("console", lambda message: page.heard.append(message.text))
+    page.on("pageerror", lambda error: page.heard.append(str(error)))
+    text = program(CELLS)
+    page.set_content(
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(text)}">'
+        f"<script>{text}</script>"
+    )
+    return page
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,13 @@
 """The page of a cell of one's own in a real browser."""
 
-import shutil
-import warnings
-from collections.abc import Iterator
-
 import pytest
 
+import browsers
 import gated
 from gated.equations import Cell, U, W, b, sigmoid, tanh
 from gated.inspect.cell.render import write_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = browsers.MARKS
 
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1600, "height": 1000}
@@ -33,22 +24,6 @@ class Leaky(Cell):
         g = tanh(W.g @ x + U.g @ h + b.g)
         h = z * h + (1 - z) * g
         return h
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            yield chromium
-            chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,37 +1,12 @@
 """The page of demonstrations in a real browser: drawn, quiet, accessible, narrow and wide."""
 
-import shutil
-import warnings
-from collections.abc import Iterator
-
 import pytest
 
+import browsers
 from gated.inspect.demonstrations import demonstrate
 from gated.inspect.demonstrations.page import write_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            yield chromium
-            chromium.close()
+pytestmark = browsers.MARKS
 
 
 @pytest.fixture(scope="module")

@@ -1,44 +1,20 @@
 """The explorer in a real browser: every control, exact numbers, keyboard, screens."""
 
-import shutil
-import warnings
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from explorer_cases import CONTEXT, NAMES, STEPS, UNITS, small_case
 
+import browsers
 from gated.inspect import explorer
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = browsers.MARKS
 
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1400, "height": 1800}  # every panel is within reach of the mouse
 WIDE = {"width": 2560, "height": 1300}
 EVIL = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            yield chromium
-            chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +27,11 @@ def file(case, tmp_path_factory):
     return explorer.write(case.view, tmp_path_factory.mktemp("explorer") / "explorer.html")
 
 
-class Visit:
-    """An open page, and everything it complained about or asked for."""
+class Visit(browsers.Visit):
+    """The open explorer, drawn."""
 
     def __init__(self, browser, path, viewport=DESK, scheme="light"):
-        self.context = browser.new_context(
-            viewport=viewport, color_scheme=scheme, is_mobile=viewport is PHONE
-        )
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.hear(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.url = path.as_uri()
-        self.page.goto(self.url)
+        super().__init__(browser, path, viewport, scheme)
         self.until("performance.getEntriesByName('drawn 0').length")
 
     def hear(self, text):
@@ -78,17 +44,6 @@ class Visit:
         field = self.page.get_by_role("spinbutton", name=name, exact=True)
         field.fill(str(value))
         field.press("Enter")
-
-    def ask(self, script, *args):
-        return self.page.evaluate(script, *args)
-
-    def until(self, script):
-        """Wait until it is true; playwright's own wait needs the eval that the page forbids."""
-        for _ in range(200):
-            if self.ask(script):
-                return
-            self.page.wait_for_timeout(25)
-        raise AssertionError(f"still not true after 5 s: {script}")
 
     def text(self, selector):
         return self.page.locator(selector).first.inner_text()

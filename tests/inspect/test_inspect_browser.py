@@ -1,20 +1,12 @@
 """The page in a real browser: what a reader sees, and what a hostile name cannot do."""
 
-import shutil
-import warnings
-from collections.abc import Iterator
-
 import pytest
 
+import browsers
+from browsers import Visit
 from gated.inspect import write
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = browsers.MARKS
 
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1600, "height": 1000}
@@ -31,58 +23,6 @@ EVIL = (
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=[
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--disable-background-networking",
-                    "--disable-component-update",
-                    "--disable-sync",
-                    "--no-first-run",
-                ],
-            )
-            yield chromium
-            chromium.close()
-
-
-class Visit:
-    """An open page, and everything it complained about or asked for."""
-
-    def __init__(self, browser, path, viewport=WIDE, scheme="light", before="") -> None:
-        self.context = browser.new_context(
-            viewport=viewport, color_scheme=scheme, is_mobile=viewport is PHONE
-        )
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        if before:
-            self.page.add_init_script(before)
-        self.url = path.as_uri()
-        self.page.goto(self.url)
-
-    def ask(self, script: str):
-        return self.page.evaluate(script)
-
-    def until(self, script: str) -> None:
-        """Wait until it is true; playwright's own wait needs the eval that the page forbids."""
-        for _ in range(100):
-            if self.ask(script):
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"still not true after 5 s: {script}")
-
-
-@pytest.fixture(scope="module")
 def report_file(make_report, tmp_path_factory):
     return write(make_report(), tmp_path_factory.mktemp("report") / "report.html")
 
@@ -92,7 +32,7 @@ def visit(browser, report_file):
     open_pages = []
 
     def go(path=report_file, **options):
-        open_pages.append(Visit(browser, path, **options))
+        open_pages.append(Visit(browser, path, **{"viewport": WIDE, **options}))
         return open_pages[-1]
 
     yield go
@@ -103,7 +43,7 @@ def visit(browser, report_file):
 @pytest.fixture(scope="module")
 def seen(browser, report_file):
     """The wide, light page, for tests that only look."""
-    page = Visit(browser, report_file)
+    page = Visit(browser, report_file, WIDE)
     yield page
     page.context.close()
 
@@ -116,7 +56,7 @@ def opened(browser, report_file):
     def look(viewport, scheme):
         key = (viewport["width"], scheme)
         if key not in pages:
-            pages[key] = Visit(browser, report_file, viewport=viewport, scheme=scheme)
+            pages[key] = Visit(browser, report_file, viewport, scheme)
         return pages[key]
 
     yield look

@@ -2,48 +2,24 @@
 
 import json
 import re
-import shutil
-import warnings
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 import torch
 
+import browsers
 import gated
 from gated.inspect.lesson import write_lesson
 from gated.inspect.lesson.grammar import FAMOUS
 from gated.inspect.lesson.sentiment import trained
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium binary"),
-    # playwright's pipes and event loop close after pytest has looked
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = browsers.MARKS
 
 PHONE = {"width": 360, "height": 740}
 WIDE = {"width": 1280, "height": 800}
 HUGE = {"width": 2560, "height": 1440}
 WORDS = ["This", "movie", "is", "good"]
 X = [[0.5, -0.1], [0.3, 0.8], [0.1, -0.2], [0.9, 0.7]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                      "--disable-component-update", "--disable-sync", "--no-first-run"],
-            )  # fmt: skip
-            yield chromium
-            chromium.close()
 
 
 @pytest.fixture(scope="module")
