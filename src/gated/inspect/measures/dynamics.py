@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gated.errors import OptionError, ShapeError
-from gated.inspect.recording.surgery import as_layer
+from gated.inspect.recording.surgery import place_of
 from gated.layers import Recurrent
 
 __all__ = ["Dynamics", "Names", "alone"]
@@ -124,14 +124,7 @@ def alone(layer: Recurrent, index: int = 0, direction: int = 0) -> Recurrent:
     Raises:
         OptionError: `layer` is a model, there is no such layer in it, or it is convolutional.
     """
-    as_layer(layer, "the Jacobian of a layer")
-    count, directions = layer.num_layers, layer.num_directions
-    if not (0 <= index < count and 0 <= direction < directions):
-        raise OptionError(
-            f"{layer.cell.name}: layer {index}, direction {direction} is not there: it has "
-            f"{count} layer(s) and {directions} direction(s), counted from 0"
-        )
-    place = index * directions + direction
+    place = place_of(layer, "the Jacobian of a layer", index, direction)
     if layer._takes.extent:
         raise OptionError(f"{layer.cell.name}: Jacobians of convolutional layers are not offered")
     sizes: dict[str, Any] = dict(layer.sizes)

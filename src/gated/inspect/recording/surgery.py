@@ -114,6 +114,27 @@ pass one of its layers, as model.get_submodule('0')
     raise OptionError(f"{what}: got a {type(layer).__name__}, expected a layer of gated: {remedy}")
 
 
+def place_of(layer: Recurrent, what: str, index: int, direction: int) -> int:
+    """Where one layer and direction of a stack stands among all of them, as in `all_weights`.
+
+    Raises:
+        OptionError: `layer` is no layer of gated (see `as_layer`), or has no such layer in it.
+
+    Example:
+        >>> import gated
+        >>> place_of(gated.LSTM(2, 3, num_layers=2, bidirectional=True), "by_symbol", 1, 0)
+        2
+    """
+    as_layer(layer, what)
+    count, directions = layer.num_layers, layer.num_directions
+    if not (0 <= index < count and 0 <= direction < directions):
+        raise OptionError(
+            f"{layer.cell.name}: layer {index}, direction {direction} is not there: it has "
+            f"{count} layer(s) and {directions} direction(s), counted from 0"
+        )
+    return index * directions + direction
+
+
 def _is_attribute(path: str) -> bool:
     return all(part.isidentifier() for part in path.split("."))
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from gated.engines.reference import by_symbol as read
-from gated.errors import OptionError
-from gated.inspect.recording.surgery import as_layer
+from gated.inspect.recording.surgery import place_of
 from gated.layers import Recurrent
 
 __all__ = ["by_symbol"]
@@ -40,14 +39,8 @@ def by_symbol(layer: Recurrent, index: int = 0, direction: int = 0) -> dict[str,
         >>> list(found)[:4], found["W.i"].shape, found["b.f"].shape
         (['W.i', 'U.i', 'b.i', 'W.f'], torch.Size([5, 5]), torch.Size([5]))
     """
-    as_layer(layer, "by_symbol")
-    layers, directions = layer.num_layers, layer.num_directions
-    if not (0 <= index < layers and 0 <= direction < directions):
-        raise OptionError(
-            f"{layer.cell.name}: layer {index}, direction {direction} is not there: it has "
-            f"{layers} layer(s) and {directions} direction(s), counted from 0"
-        )
-    weights = layer.all_weights[index * directions + direction]
+    place = place_of(layer, "by_symbol", index, direction)
+    weights = layer.all_weights[place]
     names = [slot.name for slot in layer._layout]
     like = weights[0] if weights else torch.empty(0)
     values = read(layer._form, dict(zip(names, weights, strict=True)), like)
