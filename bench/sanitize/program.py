@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.generate import Source, generate
-from gated.engines.cpu.storage import Buffer, Kept, Place
+from gated.engines.fused.storage import Buffer, Kept, Place
 from gated.equations.graph import Graph, Size
 from gated.equations.loop import Backward, Forward, backward, forward
 from gated.equations.schedule import width_of

@@ -18,10 +18,10 @@ from torch.export import Dim, export
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gated
-from gated.engines.cpu import operators, transcript
 from gated.engines.cpu.build import unavailable
 from gated.engines.cpu.generate import generate
-from gated.engines.cpu.storage import Kept
+from gated.engines.fused import operators, transcript
+from gated.engines.fused.storage import Kept
 from gated.equations import Cell, U, W, b, tanh
 from gated.equations.graph import Graph
 from gated.equations.loop import backward, forward
@@ -224,11 +224,11 @@ def test_opcheck(cell, options, call, monkeypatch):
 def test_steps_that_no_row_has_are_not_read_and_come_out_as_0(monkeypatch):
     plain = layer("lstm", bias=False)
     (_, call), *_ = recorded(monkeypatch, plain).calls
-    cell, sizes, reverse, traced, total, _, (x, *others) = call
+    *named, reverse, traced, total, _, (x, *others) = call
     reach = torch.tensor([2, 1, 1, 0, 0])
-    valid = torch.ops.gated.loop(cell, sizes, reverse, traced, 4, reach, [x[:4], *others])
+    valid = torch.ops.gated.loop(*named, reverse, traced, 4, reach, [x[:4], *others])
     with_nan = torch.cat([x[:4], torch.full((total - 4, D), torch.nan)]).detach().requires_grad_()
-    whole = torch.ops.gated.loop(cell, sizes, reverse, traced, total, reach, [with_nan, *others])
+    whole = torch.ops.gated.loop(*named, reverse, traced, total, reach, [with_nan, *others])
     assert torch.equal(whole[0][:4], valid[0])
     assert not whole[0][4:].any()
     agree(whole[1:], valid[1:])
@@ -242,12 +242,13 @@ def test_steps_that_no_row_has_are_not_read_and_come_out_as_0(monkeypatch):
 @pytest.mark.parametrize(
     ("place", "value", "complaint"),
     [
-        (1, [H, 1 << 20], "tensor 0 is"),
-        (1, [H], "sizes is"),
-        (4, 14, "tensor 0 is"),
-        (5, torch.tensor([3, 3, 4]), "batch_sizes is"),
-        (5, torch.tensor([9, 5, 1]), "batch_sizes is"),
-        (5, torch.tensor([3, 3, -1]), "batch_sizes is"),
+        (0, "nobody's", 'engine "nobody\'s" has no loops'),
+        (2, [H, 1 << 20], "tensor 0 is"),
+        (2, [H], "sizes is"),
+        (5, 14, "tensor 0 is"),
+        (6, torch.tensor([3, 3, 4]), "batch_sizes is"),
+        (6, torch.tensor([9, 5, 1]), "batch_sizes is"),
+        (6, torch.tensor([3, 3, -1]), "batch_sizes is"),
     ],
 )
 def test_an_operator_reads_no_memory_that_it_was_not_given(place, value, complaint, monkeypatch):

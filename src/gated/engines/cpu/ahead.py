@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gated.engines.cpu.frame import Kernel, Parts, copied, function
 from gated.engines.cpu.spelling import Names
-from gated.engines.cpu.storage import Buffer, Kept, Place, not_after, single
 from gated.engines.cpu.writer import Writer
+from gated.engines.fused.storage import Buffer, Kept, Place, not_after, single
 from gated.equations.schedule import width_of
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gated.engines.cpu.ahead import inputs
 from gated.engines.cpu.frame import Kernel, Parts, function
 from gated.engines.cpu.spelling import Names
-from gated.engines.cpu.storage import Buffer, Kept, Place, not_after, single
 from gated.engines.cpu.writer import Writer, state_before
+from gated.engines.fused.storage import Buffer, Kept, Place, not_after, single
 from gated.equations.graph import Size
 from gated.equations.schedule import REDUCTIONS, width_of
 from gated.equations.symbols import Node

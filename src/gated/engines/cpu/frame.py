@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gated.engines.cpu.spelling import indented
-from gated.engines.cpu.storage import Buffer
 from gated.engines.cpu.writer import Writer
+from gated.engines.fused.storage import Buffer
 
 
 @dataclass(frozen=True)

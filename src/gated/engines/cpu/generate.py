@@ -9,7 +9,7 @@ from gated.engines.cpu.ahead import Ahead
 from gated.engines.cpu.astern import Astern
 from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.spelling import Names
-from gated.engines.cpu.storage import Kept, Place
+from gated.engines.fused.storage import Kept, Place
 from gated.equations.ops import OPS
 from gated.equations.render import expression
 from gated.equations.symbols import Node

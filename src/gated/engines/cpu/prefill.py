@@ -10,8 +10,8 @@ from pathlib import Path
 from gated.engines.cpu import build, cache
 from gated.engines.cpu.generate import generate
 from gated.engines.cpu.machine import InstructionSet
-from gated.engines.cpu.storage import Kept
 from gated.engines.cpu.toolchain import compile_shipped, search
+from gated.engines.fused.storage import Kept
 from gated.equations.graph import Graph
 from gated.equations.loop import backward, forward
 from gated.errors import EngineError

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from gated.engines.cpu.gather import Part, stored_blocks, stored_sums
 from gated.engines.cpu.operation import REALS, Compiled
 from gated.engines.cpu.threads import threads
+from gated.engines.fused.gather import Part, stored_blocks, stored_sums
 from gated.engines.job import PLAIN
 from gated.equations.graph import length
 from gated.equations.layout import Slot

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gated.engines.cpu.multiply import Call, calls, find
 from gated.engines.cpu.spelling import CPP, Names, indented, literal
-from gated.engines.cpu.storage import Buffer, Kept, Moment, Place, moments_of, reads_of, single
+from gated.engines.fused.multiply import Call, calls, find
+from gated.engines.fused.storage import Buffer, Kept, Moment, Place, moments_of, reads_of, single
 from gated.equations.graph import Size
 from gated.equations.schedule import REDUCTIONS, Stage, Sum, width_of
 from gated.equations.symbols import Node

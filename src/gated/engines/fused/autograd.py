@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gated.engines import reference
-from gated.engines.cpu.operation import Compiled, Inputs, Sizes, back, train
-from gated.engines.cpu.rows import Rows
+from gated.engines.fused.loops import Inputs, Loops, Sizes
+from gated.engines.fused.rows import Rows
 from gated.equations.graph import length
 from gated.equations.symbols import Node
 
@@ -19,19 +19,19 @@ class Loop(torch.autograd.Function):
     """The loop over time as one operation.
 
     It returns the first state at every step, the states after each row's last step, and what else
-    is wanted at every step: in the order of `Compiled.loop.shown`, then the other states.
+    is wanted at every step: in the order of `Loops.loop.shown`, then the other states.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, compiled: Compiled, sizes: Sizes, rows: Rows, *tensors: Tensor | None
+        ctx: Any, loops: Loops, sizes: Sizes, rows: Rows, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
         """Run it, and keep what the way back needs."""
         ctx.set_materialize_grads(False)
-        found, saved = train(compiled, sizes, rows, tensors)
-        shown = shown_values(compiled, sizes, saved)
+        found, saved = loops.train(sizes, rows, tensors)
+        shown = shown_values(loops, sizes, saved)
         ctx.save_for_backward(*tensors)
-        ctx.call = (compiled, sizes, rows)
+        ctx.call = (loops, sizes, rows)
         # detached, since an output that hangs on its own graph is never freed
         ctx.saved = {name: value.detach() for name, value in saved.items()}
         ctx.versions = [value._version for value in saved.values()]
@@ -40,40 +40,40 @@ class Loop(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients of everything that went in."""
-        compiled, sizes, rows = ctx.call
+        loops, sizes, rows = ctx.call
         tensors = ctx.saved_tensors
-        states = len(compiled.loop.graph.states)
+        states = len(loops.loop.graph.states)
         first, final, shown = gradients[0], gradients[1 : states + 1], gradients[states + 1 :]
         if torch.is_grad_enabled():  # a second derivative is wanted
-            found = _differentiable(compiled, rows, tensors, (first, *final, *shown))
+            found = _differentiable(loops, rows, tensors, (first, *final, *shown))
             return (None, None, None, *found)
         saved, ctx.saved = ctx.saved, None
         if saved is None:  # it was written over, by the first of several ways back
-            _, saved = train(compiled, sizes, rows, tensors)
+            _, saved = loops.train(sizes, rows, tensors)
         elif [value._version for value in saved.values()] != ctx.versions:
             raise RuntimeError(
                 "an output of the layer was changed in place, and its gradient needs it as it was: "
                 "change a copy, output.clone()"
             )
-        names = [*compiled.loop.shown, *(s.name for s in compiled.loop.graph.states[1:])]
+        names = [*loops.loop.shown, *(s.name for s in loops.loop.graph.states[1:])]
         arriving = dict(zip(names, shown, strict=False))
-        arriving[compiled.loop.graph.states[0].name] = first
+        arriving[loops.loop.graph.states[0].name] = first
         wanted = ctx.needs_input_grad[3:]
-        found = back(compiled, sizes, rows, tensors, saved, arriving, final, wanted)
+        found = loops.differentiate(sizes, rows, tensors, saved, arriving, final, wanted)
         return (None, None, None, *found)
 
 
 apply: Callable[..., tuple[Tensor, ...]] = Loop.apply
 
 
-def shown_values(compiled: Compiled, sizes: Sizes, saved: Mapping[str, Tensor]) -> list[Tensor]:
+def shown_values(loops: Loops, sizes: Sizes, saved: Mapping[str, Tensor]) -> list[Tensor]:
     """What a traced loop shows at every step, beside the first state."""
-    if not compiled.traced:
+    if not loops.traced:
         return []
     found = []
-    others = [compiled.loop.updates[s.name] for s in compiled.loop.graph.states[1:]]
-    for node in (*compiled.loop.shown.values(), *others):
-        place = compiled.kept.at[node]
+    others = [loops.loop.updates[s.name] for s in loops.loop.graph.states[1:]]
+    for node in (*loops.loop.shown.values(), *others):
+        place = loops.kept.at[node]
         widths = [length(width, sizes) for width in place.buffer.widths]
         start = sum(widths[: place.index])
         found.append(saved[place.buffer.name][:, start : start + widths[place.index]])
@@ -81,11 +81,11 @@ def shown_values(compiled: Compiled, sizes: Sizes, saved: Mapping[str, Tensor]) 
 
 
 def _differentiable(
-    compiled: Compiled, rows: Rows, tensors: Sequence[Tensor | None],
+    loops: Loops, rows: Rows, tensors: Sequence[Tensor | None],
     gradients: Sequence[Tensor | None],
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients as the reference computes them, so that they have gradients themselves."""
-    loop, given = compiled.loop, Inputs.of(compiled, tensors)
+    loop, given = loops.loop, Inputs.of(loops.loop, tensors)
     sizes = rows.sizes.tolist()
     known: dict[Node, Tensor] = {}
     timed: dict[Node, Sequence[Tensor]] = {}
@@ -106,7 +106,7 @@ def _differentiable(
     known |= {n: like.new_tensor(n.value) for n in loop.graph.nodes() if n.op == "constant"}
     first, *others = loop.updates.values()
     recorded: dict[Node, list[Tensor]] = {first: []}
-    if compiled.traced:
+    if loops.traced:
         recorded |= {node: [] for node in (*loop.shown.values(), *others)}
     final = reference.unroll(
         loop.graph, nodes, known, timed, given.initial, sizes, rows.reverse, recorded
@@ -114,7 +114,7 @@ def _differentiable(
     order = -1 if rows.reverse else 1
     whole = {node: torch.cat(values[::order]) for node, values in recorded.items()}
     ends = [whole[first], *final]
-    if compiled.traced:
+    if loops.traced:
         ends += [whole[node] for node in (*loop.shown.values(), *others)]
     pairs = [(end, d) for end, d in zip(ends, gradients, strict=True) if d is not None]
     wanted = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]

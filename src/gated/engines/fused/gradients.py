@@ -1,4 +1,4 @@
-"""The gradients of matrices: large products of what the loops left."""
+"""The gradients of inputs and matrices: large products of what the loops left."""
 
 from __future__ import annotations
 
@@ -9,24 +9,43 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gated.engines.cpu.rows import Rows
-from gated.engines.cpu.storage import Place
+from gated.engines.fused.rows import Rows
+from gated.engines.fused.storage import Place
 from gated.equations.graph import length
 from gated.equations.stacks import Bank
 from gated.equations.symbols import Node
 
 if TYPE_CHECKING:
-    from gated.engines.cpu.operation import Compiled, Inputs
+    from gated.engines.fused.loops import Inputs, Loops
+
+
+def of_streams(
+    loops: Loops, given: Inputs, made: Mapping[str, Tensor], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients of the streams: of each one's operand, matrix and what is added."""
+    found: list[Tensor | None] = []
+    for k, (operand, matrix, _) in enumerate(given.streams):
+        gradient = made.get(f"d_stream_{k}", made[f"stream_{k}"])
+        x, w, b = wanted[3 * k : 3 * k + 3]
+        found.append(loops.transposed_times(matrix, gradient) if x else None)
+        to_matrix = torch.empty_like(matrix) if w else None
+        to_added = matrix.new_empty(len(matrix)) if b else None
+        if to_matrix is not None:
+            loops.outer_sum(gradient, operand, to_matrix, add=False, sums=to_added)
+        elif to_added is not None:
+            torch.sum(gradient, 0, out=to_added)
+        found += [to_matrix, to_added]
+    return found
 
 
 def of_matrices(
-    compiled: Compiled, sizes: Mapping[str, int], rows: Rows, given: Inputs,
+    loops: Loops, sizes: Mapping[str, int], rows: Rows, given: Inputs,
     made: Mapping[str, Tensor], wanted: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients of the banks: one large product for what stands side by side."""
-    loop, outer = compiled.loop, compiled.back.outer
+    loop, outer = loops.loop, loops.back.outer
     found: list[Tensor | None] = []
-    values = _Values(compiled, sizes, rows, given, made)
+    values = _Values(loops, sizes, rows, given, made)
     for bank, matrices, needed in zip(loop.banks, given.banks, wanted, strict=False):
         if not needed:
             found.append(None)
@@ -35,7 +54,7 @@ def of_matrices(
             torch.zeros_like(matrices) if _gaps(outer, bank.keys) else torch.empty_like(matrices)
         )
         rows_each = len(total) // len(bank.keys)
-        for start, count in _runs(compiled, bank, dense=total.dim() == 2):
+        for start, count in _runs(loops, bank, dense=total.dim() == 2):
             whole = count == len(bank.keys)
             block = total if whole else total[start * rows_each : (start + count) * rows_each]
             for number, (gradient, operand) in enumerate(outer.get(bank.keys[start], [])):
@@ -49,19 +68,19 @@ def _gaps(outer: Mapping[str, list[tuple[Node, Node]]], keys: Sequence[str]) -> 
 
 
 @lru_cache(maxsize=256)
-def _runs(compiled: Compiled, bank: Bank, *, dense: bool) -> list[tuple[int, int]]:
+def _runs(loops: Loops, bank: Bank, *, dense: bool) -> list[tuple[int, int]]:
     """Matrices whose gradients are one product: the first of each run, and how many."""
     found, start = [], 0
     while start < len(bank.keys):
-        count = _side_by_side(compiled, bank.keys[start:]) if dense else 1
+        count = _side_by_side(loops, bank.keys[start:]) if dense else 1
         found.append((start, count))
         start += count
     return found
 
 
-def _side_by_side(compiled: Compiled, keys: Sequence[str]) -> int:
+def _side_by_side(loops: Loops, keys: Sequence[str]) -> int:
     """How many of the first matrices have gradients side by side, of products of one value."""
-    outer, products = compiled.back.outer, compiled.source.products
+    outer, products = loops.back.outer, loops.products
     first = outer.get(keys[0], [])
     if len(first) != 1:
         return 1
@@ -82,11 +101,11 @@ class _Values:
     """What the loops left in memory, as tensors."""
 
     def __init__(
-        self, compiled: Compiled, sizes: Mapping[str, int], rows: Rows, given: Inputs,
+        self, loops: Loops, sizes: Mapping[str, int], rows: Rows, given: Inputs,
         made: Mapping[str, Tensor],
     ):  # fmt: skip
-        self.compiled, self.sizes, self.rows, self.made = compiled, sizes, rows, made
-        states = compiled.loop.graph.states
+        self.loops, self.sizes, self.rows, self.made = loops, sizes, rows, made
+        states = loops.loop.graph.states
         self.initial = {s.name: t for s, t in zip(states, given.initial, strict=True)}
         self.gathered: dict[str, Tensor] = {}
 
@@ -99,7 +118,7 @@ class _Values:
 
     def outer(self, out: Tensor, gradient: Node, operand: Node, count: int, *, add: bool) -> None:
         """The sum over all steps of outer products, or that added to what stands there."""
-        left = self.at(self.compiled.source.products[gradient], count)
+        left = self.at(self.loops.products[gradient], count)
         if out.dim() == 3:
             heads, height, depth = out.shape
             right = self.operand(operand)
@@ -109,7 +128,7 @@ class _Values:
             out.copy_(out + product if add else product)
             return
         for part, (mine, value) in enumerate(self.pieces(left, operand)):
-            self.compiled.outer_sum(mine, value, out, add=add or part > 0)
+            self.loops.outer_sum(mine, value, out, add=add or part > 0)
 
     def pieces(self, left: Tensor, operand: Node) -> list[tuple[Tensor, Tensor]]:
         """Gradients and the operands that belong to them, without a copy where rows are alike."""
@@ -124,7 +143,7 @@ class _Values:
     def operand(self, node: Node) -> Tensor:
         """A value over all steps."""
         if node.op != "state":
-            return self.at(self.compiled.kept.at[node])
+            return self.at(self.loops.kept.at[node])
         name = node.label
         if name not in self.gathered:
             both = torch.cat([self.made[f"state_{name}"], self.initial[name]])

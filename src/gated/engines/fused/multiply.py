@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from gated.engines.cpu.storage import Place
+from gated.engines.fused.storage import Place
 from gated.equations.loop import Forward
 from gated.equations.schedule import Stage
 from gated.equations.symbols import Node

@@ -4,9 +4,9 @@
     gated::train  the states after each row's last step, and what the way back needs
     gated::back   the gradients that are wanted
 
-An operator is told everything by its arguments: the cell as text (`transcript`), so that a program
-saved in one process runs in another. In eager mode the engine calls the kernels directly, which
-costs less.
+An operator is told everything by its arguments: the engine by name, the cell as text
+(`transcript`), so that a program saved in one process runs in another. In eager mode the engine
+calls its loops directly, which costs less.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from gated.engines.cpu import transcript
-from gated.engines.cpu.autograd import shown_values
-from gated.engines.cpu.operation import Compiled, Sizes, Tensors, back, infer, train
-from gated.engines.cpu.passed import Passed
+from gated.engines.fused import transcript
+from gated.engines.fused.autograd import shown_values
+from gated.engines.fused.loops import Loops, Sizes, Tensors
+from gated.engines.fused.passed import Passed
 from gated.engines.job import Job, traced
 from gated.errors import EngineError
 
 _CALL = (
-    "str cell, int[] sizes, bool reverse, bool traced, SymInt total, Tensor? batch_sizes, "
-    "Tensor?[] tensors"
+    "str engine, str cell, int[] sizes, bool reverse, bool traced, SymInt total, "
+    "Tensor? batch_sizes, Tensor?[] tensors"
 )
 _library: Any = cast(Any, torch.library.Library)("gated", "FRAGMENT")
 _BACK = f"{_CALL}, Tensor[] saved, Tensor?[] gradients, bool[] wanted"
@@ -42,13 +42,13 @@ def needed(value: Tensor) -> bool:
 
 
 def run(
-    job: Job, loops: Compiled, reverse: bool, sizes: Sizes, tensors: Tensors
+    job: Job, loops: Loops, reverse: bool, sizes: Sizes, tensors: Tensors
 ) -> tuple[Tensor, ...]:
     """The loop of one layer and direction."""
     *axes, _ = job.sequence.shape
     found = _ops.loop(
-        transcript.write(job.cell.graph), [int(sizes[n]) for n in loops.source.letters], reverse,
-        job.trace, math.prod(axes), job.batch_sizes, list(tensors),
+        loops.engine, transcript.write(job.cell.graph), [int(sizes[n]) for n in loops.letters],
+        reverse, job.trace, math.prod(axes), job.batch_sizes, list(tensors),
     )  # fmt: skip
     return tuple(found)
 
@@ -60,13 +60,13 @@ def _loop(*call: Any) -> list[Tensor]:
         timed = [given.initial[0].new_zeros((given.total, n)) for n in given.widths()]
         return [timed[0], *map(_copy, given.initial), *timed[1:]]
     count = len(given.initial)
-    if given.compiled.traced:
-        (output, *final), saved = train(given.compiled, given.sizes, rows, given.valid(rows))
+    if given.loops.traced:
+        (output, *final), saved = given.loops.train(given.sizes, rows, given.valid(rows))
         final = _with_others(final, given.initial, rows.batch)
         # nor may two results share memory
-        shown = [v.clone() for v in shown_values(given.compiled, given.sizes, saved)]
+        shown = [v.clone() for v in shown_values(given.loops, given.sizes, saved)]
     else:
-        output, *final = infer(given.compiled, given.sizes, rows, given.valid(rows))
+        output, *final = given.loops.infer(given.sizes, rows, given.valid(rows))
         shown = []
     return [given.whole(output), *final[:count], *map(given.whole, shown)]
 
@@ -75,9 +75,9 @@ def _train(*call: Any) -> list[Tensor]:
     given = Passed(*call)
     rows = given.rows()
     if rows is None:
-        made = [given.initial[0].new_zeros(shape) for shape in given.buffers().values()]
+        made = [given.initial[0].new_zeros(n, dtype=t) for n, t in given.buffers().values()]
         return [*map(_copy, given.initial), *made]
-    (_, *final), saved = train(given.compiled, given.sizes, rows, given.valid(rows))
+    (_, *final), saved = given.loops.train(given.sizes, rows, given.valid(rows))
     final = _with_others(final, given.initial, rows.batch)
     return [*final, *(given.whole(saved[name]) for name in given.buffers())]
 
@@ -92,7 +92,7 @@ def _with_others(final: Sequence[Tensor], initial: Sequence[Tensor], reached: in
 def _back(*arguments: Any) -> list[Tensor]:
     *call, saved, gradients, wanted = arguments
     given = Passed(*call)
-    rows, loop = given.rows(), given.compiled.loop
+    rows, loop = given.rows(), given.loops.loop
     states = [state.name for state in loop.graph.states]
     output, final = gradients[0], gradients[1 : len(states) + 1]
     found: list[Tensor | None] = [None] * len(given.tensors)
@@ -105,8 +105,8 @@ def _back(*arguments: Any) -> list[Tensor]:
     # the kernel writes over what was saved
     kept = {n: v[: rows.total].clone() for n, v in zip(given.buffers(), saved, strict=True)}
     arriving = dict(zip(names, timed, strict=False))
-    found = back(
-        given.compiled, given.sizes, rows, given.valid(rows), kept, arriving, final, wanted
+    found = given.loops.differentiate(
+        given.sizes, rows, given.valid(rows), kept, arriving, final, wanted
     )
     return _filled(given, found, wanted)
 
@@ -137,7 +137,7 @@ def _fake_loop(*call: Any) -> list[Tensor]:
 
 def _fake_train(*call: Any) -> list[Tensor]:
     given = Passed(*call)
-    made = [given.initial[0].new_empty(shape) for shape in given.buffers().values()]
+    made = [given.initial[0].new_empty(n, dtype=t) for n, t in given.buffers().values()]
     return [*map(_like, given.initial), *made]
 
 
@@ -161,7 +161,7 @@ class _Loop(torch.autograd.Function):
         final, saved = made[:count], dict(zip(given.buffers(), made[count:], strict=True))
         *ctx.call, batch_sizes = call
         ctx.save_for_backward(batch_sizes, *tensors, *saved.values())
-        shown = shown_values(given.compiled, given.sizes, saved)
+        shown = shown_values(given.loops, given.sizes, saved)
         return (given.output(saved), *final, *shown)
 
     @staticmethod
@@ -224,7 +224,8 @@ for _name, _kernel, _fake in (
     ("train", _train, _fake_train),
     ("back", _back, _fake_back),
 ):
-    _library.impl(_name, _kernel, "CPU")
+    for _device in ("CPU", "CUDA"):
+        _library.impl(_name, _kernel, _device)
     torch.library.register_fake(f"gated::{_name}", _fake, lib=_library)
 _library.impl("loop", _differentiable, "Autograd")
 _library.impl("train", _once(_ops.train), "Autograd")

@@ -51,9 +51,14 @@ def single(name: str, kind: str, width: Size) -> Place:
 
 
 class Kept:
-    """Where the forward loop of training leaves its values, and the way back its gradients."""
+    """Where the forward loop of training leaves its values, and the way back its gradients.
 
-    def __init__(self, loop: Forward, back: Backward):
+    Args:
+        loop, back: what is computed.
+        instead: whether a value may take the place of one that nothing reads any more.
+    """
+
+    def __init__(self, loop: Forward, back: Backward, instead: bool = True):
         self.loop, self.back = loop, back
         self.streams = [
             Buffer(f"stream_{k}", "timed", tuple(width_of(node) for node in stream.nodes))
@@ -66,7 +71,7 @@ class Kept:
         at = {node: self.states[name] for name, node in loop.updates.items()}
         wanted = dict.fromkeys([*back.kept, *loop.shown.values()])
         rest = [node for node in wanted if node not in at]
-        at |= _instead(loop, back, self.streams, rest)
+        at |= _instead(loop, back, self.streams, rest) if instead else {}
         rest = [node for node in rest if node not in at]
         widths = tuple(width_of(node) for node in rest)
         self.rest = Buffer("kept", "timed", widths) if rest else None
@@ -75,7 +80,7 @@ class Kept:
         self.at: Mapping[Node, Place] = at
         self.buffers = [place.buffer for place in self.states.values()]
         self.buffers += [self.rest] if self.rest is not None else []
-        self.over = [self._gradients_instead(k) for k in range(len(self.streams))]
+        self.over = [instead and self._gradients_instead(k) for k in range(len(self.streams))]
 
     def _gradients_instead(self, number: int) -> bool:
         """Whether the gradients of a stream can be written over what is kept in its place."""

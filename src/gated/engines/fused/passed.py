@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gated.engines.cpu import transcript
-from gated.engines.cpu.obstacles import obstacle
-from gated.engines.cpu.operation import REALS, Compiled, Inputs, Tensors, compiled
-from gated.engines.cpu.rows import Rows
-from gated.engines.cpu.storage import Buffer
+from gated.engines.fused import transcript
+from gated.engines.fused.loops import MAKERS, Inputs, Loops, Tensors
+from gated.engines.fused.obstacles import obstacle
+from gated.engines.fused.rows import Rows
 from gated.equations.graph import Size, length
 from gated.equations.schedule import width_of
 from gated.equations.symbols import Node
@@ -25,6 +24,7 @@ class Passed:
     in each timed tensor: no row has them, they count for nothing and come out as 0.
 
     Args:
+        engine: whose loops they are.
         cell: the cell's equations as text.
         sizes: the lengths of its letters, in their order.
         reverse: whether the loop begins at the end.
@@ -36,30 +36,31 @@ class Passed:
     """
 
     def __init__(
-        self, cell: str, sizes: Sequence[int], reverse: bool, traced: bool, total: int,
+        self, engine: str, cell: str, sizes: Sequence[int], reverse: bool, traced: bool, total: int,
         batch_sizes: Tensor | None, tensors: Tensors,
     ):  # fmt: skip
         last = tensors[-1] if tensors else None
-        if last is None or last.dtype not in REALS:
-            got = "nothing" if last is None else last.dtype
-            raise EngineError(f"the last tensor is {got}, expected a state of float32 or float64")
+        if last is None:
+            raise EngineError("the last tensor is nothing, expected a state")
+        if engine not in MAKERS:
+            raise EngineError(f"engine {engine!r} has no loops, expected {sorted(MAKERS)}")
         graph = transcript.read(cell)
         against = obstacle(graph)
         if against is not None:
             raise EngineError(f"{graph.cell} has no kernel: {against}")
-        self.compiled: Compiled = compiled(graph, REALS[last.dtype], traced)
-        letters = self.compiled.source.letters
+        self.loops: Loops = MAKERS[engine](graph, last.dtype, traced)
+        letters = self.loops.letters
         if len(sizes) != len(letters) or any(size < 1 for size in sizes):
             raise EngineError(f"sizes is {list(sizes)}, expected those of {', '.join(letters)}")
         self.sizes = dict(zip(letters, sizes, strict=True))
         self.total, self.reverse, self.batch_sizes = total, reverse, batch_sizes
         self.tensors, self.batch = tensors, last.shape[0]
-        loop = self.compiled.loop
+        loop = self.loops.loop
         self.timed = [k % 3 == 0 for k in range(3 * len(loop.streams))]
         self.timed += [loop.given[node] for node in loop.loose]
         self.timed += [False] * (len(loop.banks) + len(loop.graph.states))
         self._check(last)
-        self.initial = Inputs.of(self.compiled, tensors).initial
+        self.initial = Inputs.of(self.loops.loop, tensors).initial
 
     def _check(self, like: Tensor) -> None:
         wanted = self._shapes()
@@ -74,7 +75,7 @@ class Passed:
 
     def _shapes(self) -> list[tuple[tuple[int, ...], bool]]:
         """What shape each tensor must have, and whether it may be None."""
-        loop, found = self.compiled.loop, []
+        loop, found = self.loops.loop, []
         for stream in loop.streams:
             rows = sum(self._length(width_of(node)) for node in stream.nodes)
             columns = self._length(width_of(stream.operand))
@@ -124,19 +125,22 @@ class Passed:
         rest = self.total - len(value)
         return torch.cat([value, value.new_zeros((rest, value.shape[1]))]) if rest else value
 
-    def buffers(self) -> dict[str, tuple[int, int]]:
-        """What the way back needs: the shapes of the buffers by name."""
-        kept: list[Buffer] = [*self.compiled.kept.streams, *self.compiled.kept.buffers]
-        return {b.name: (self.total, sum(map(self._length, b.widths))) for b in kept}
+    def buffers(self) -> dict[str, tuple[tuple[int, int], torch.dtype]]:
+        """What the way back needs: the shapes and types of the buffers by name."""
+        types = {b.name: self.loops.type_of(b, self.initial[0].dtype) for b in self.loops.saved}
+        return {
+            b.name: ((self.total, sum(map(self._length, b.widths))), types[b.name])
+            for b in self.loops.saved
+        }
 
     def output(self, saved: Mapping[str, Tensor]) -> Tensor:
         """The first state at every step."""
-        return saved[self.compiled.kept.buffers[0].name]
+        return saved[self.loops.kept.buffers[0].name]
 
     def widths(self) -> list[int]:
         """The units of what comes out at every step: the first state, and what is shown."""
-        loop = self.compiled.loop
+        loop = self.loops.loop
         first, *others = (self._length(state.size) for state in loop.graph.states)
-        if not self.compiled.traced:
+        if not self.loops.traced:
             return [first]
         return [first, *(self._length(width_of(n)) for n in loop.shown.values()), *others]
