@@ -6,24 +6,20 @@ loop is one operation of autograd, and the gradients of its matrices are one lar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 
 from gated.engines.cpu.build import unavailable, warn_without_compiler
 from gated.engines.cpu.operation import REALS, compiled
 from gated.engines.cpu.stepping import Stepper
 from gated.engines.fused import run as fused
-from gated.engines.fused.obstacles import obstacle
-from gated.engines.job import PLAIN, Job, Result
+from gated.engines.fused.obstacles import obstacle, of_call
+from gated.engines.job import Job, Result
 from gated.equations.graph import Graph
 from gated.equations.layout import Slot
 from gated.errors import EngineError
-
-_transform: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
 
 
 def supports(job: Job) -> str | None:
@@ -33,18 +29,8 @@ def supports(job: Job) -> str | None:
         return f"the CPU engine runs on the CPU, not on {sequence.device.type}"
     if sequence.dtype not in REALS:
         return f"the CPU engine computes in float32 and float64, not in {sequence.dtype}"
-    if type(sequence) in PLAIN and any(type(weight) not in PLAIN for weight in job.weights):
-        return "a parameter is a tensor of a kind of its own, which a kernel cannot read"
-    if forward_ad._current_level >= 0:
-        return "forward-mode differentiation is on"
-    if _transform() is not None:
-        return "a transform of torch.func is on, as vmap or grad"
-    if torch._C._get_tracing_state() is not None:
-        return "torch.jit.trace is on, which cannot record its kernels"
-    if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():
-        return "ONNX has no operator for its kernels"
     graph = job.cell.graph
-    return obstacle(graph) or _missing(graph, REALS[sequence.dtype], job.trace)
+    return of_call(job) or obstacle(graph) or _missing(graph, REALS[sequence.dtype], job.trace)
 
 
 def _missing(graph: Graph, real: str, traced: bool) -> str | None:

@@ -71,12 +71,14 @@ def shown_values(loops: Loops, sizes: Sizes, saved: Mapping[str, Tensor]) -> lis
     if not loops.traced:
         return []
     found = []
+    dtype = saved[loops.kept.buffers[0].name].dtype
     others = [loops.loop.updates[s.name] for s in loops.loop.graph.states[1:]]
     for node in (*loops.loop.shown.values(), *others):
         place = loops.kept.at[node]
         widths = [length(width, sizes) for width in place.buffer.widths]
         start = sum(widths[: place.index])
-        found.append(saved[place.buffer.name][:, start : start + widths[place.index]])
+        value = saved[place.buffer.name][:, start : start + widths[place.index]]
+        found.append(value.to(dtype))
     return found
 
 
