@@ -1,0 +1,1 @@
+"""The GPU engine: a cell's loop as generated Triton."""
