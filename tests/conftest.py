@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 # before PyTorch is loaded: workers stand beside each other, and idle threads that spin take the
@@ -12,6 +13,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 # what `auto` may take: compiling kernels takes longer than all else, see COMPILING
 os.environ["GATED_ENGINES"] = "torch"
+# Triton's own functions are made for its interpreter or for a GPU when they are loaded, which other
+# packages may do: for tests, the former; which engine then runs is said in tests/engines/triton
+os.environ["TRITON_INTERPRET"] = "1"
+if find_spec("triton") is not None:
+    import triton.language  # noqa: F401
+del os.environ["TRITON_INTERPRET"]
 
 import pytest
 from hypothesis import settings

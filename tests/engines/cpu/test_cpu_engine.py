@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from fused_cases import HARD, NEAR, RAGGED, B, D, H, T, agree, pair, results
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -15,64 +14,18 @@ from gated.equations import Cell, U, W, tanh
 from gated.errors import EngineError
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="needs a C++ compiler")
-D, H, P, T, B = 5, 6, 4, 7, 5
-RAGGED = [7, 0, 3, 5, 1]
-# what each number type allows between two orders of summation
-NEAR = {torch.float64: 1e-12, torch.float32: 1e-5}
-HARD = ["lstm", "gru-reset-before", "fgr", "slstm"]
-
-
-def pair(cell: str, **options: Any) -> tuple[gated.Recurrent, gated.Recurrent]:
-    """Two layers with the same weights, on the CPU engine and on the reference."""
-    letters = gated.cell(cell).graph.letters
-    own = {letter: P for letter in letters if letter not in ("D", "H")}
-    torch.manual_seed(0)
-    reference = gated.Recurrent(cell, D, H, engine="reference", **own, **options)
-    fused = gated.Recurrent(cell, D, H, engine="cpu", **own, **options)
-    fused.load_state_dict(reference.state_dict())
-    return fused, reference
-
-
-def results(layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1) -> list[Tensor]:
-    """Outputs, states and the gradients of everything that goes in."""
-    torch.manual_seed(1)
-    torch.set_num_threads(threads)
-    dtype = next(layer.parameters()).dtype
-    graph = layer.cell.graph
-    letters = {"D": D, "H": H, **layer.sizes}
-    widths = [letters[n] if isinstance(n, str) else n for n in graph.input_sizes.values()]
-    x, *others = [torch.rand(T, B, n, dtype=dtype) * 2 - 0.5 for n in widths]
-    others = [value.abs() for value in others]
-    sizes = [letters[s.size] if isinstance(s.size, str) else s.size for s in graph.states]
-    rows = layer.num_layers * layer.num_directions
-    states = [torch.rand(rows, B, n, dtype=dtype) + 0.5 for n in sizes]
-    everything = [value.requires_grad_() for value in (x, *others, *states)]
-    further = dict(zip(list(graph.input_sizes)[1:], others, strict=True))
-    hx = tuple(states) if len(states) > 1 else states[0]
-    output, final = layer(x, hx, lengths=lengths, **further)
-    found = [output, *(final if isinstance(final, tuple) else (final,))]
-    loss = sum((value * torch.randn_like(value)).sum() for value in found)
-    wanted = [*everything, *layer.parameters()]
-    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
-    return [*found, *gradients]
-
-
-def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:
-    for a, b in zip(one, two, strict=True):
-        scale = 1 + float(b.detach().abs().max()) if b.numel() else 1
-        torch.testing.assert_close(a, b, rtol=0, atol=near * scale)
 
 
 @pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
 @pytest.mark.parametrize("cell", gated.cells())
 def test_every_cell_forward_and_backward_in_both_directions(cell, lengths):
-    fused, reference = pair(cell, bidirectional=True, dtype=torch.float64)
+    fused, reference = pair("cpu", cell, bidirectional=True, dtype=torch.float64)
     agree(results(fused, lengths), results(reference, lengths), NEAR[torch.float64])
 
 
 @pytest.mark.parametrize("cell", [*HARD, "layernorm-lstm", "peephole"])
 def test_in_float32(cell):
-    fused, reference = pair(cell)
+    fused, reference = pair("cpu", cell)
     agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float32])
 
 
@@ -87,17 +40,19 @@ def test_in_float32(cell):
     ids=str,
 )
 def test_other_maps(cell, maps):
-    fused, reference = pair(cell, maps=maps, dtype=torch.float64)
+    fused, reference = pair("cpu", cell, maps=maps, dtype=torch.float64)
     agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
 
 
 def test_layers_on_layers():
-    fused, reference = pair("peephole", num_layers=3, bidirectional=True, dtype=torch.float64)
+    fused, reference = pair(
+        "cpu", "peephole", num_layers=3, bidirectional=True, dtype=torch.float64
+    )
     agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
 
 
 def test_threads_share_the_rows_and_change_no_output():
-    fused, _ = pair("peephole", dtype=torch.float64)
+    fused, _ = pair("cpu", "peephole", dtype=torch.float64)
     one, two = results(fused, RAGGED, threads=1), results(fused, RAGGED, threads=2)
     torch.set_num_threads(1)
     assert torch.equal(one[0], two[0])
@@ -105,7 +60,7 @@ def test_threads_share_the_rows_and_change_no_output():
 
 
 def test_equal_calls_repeat_bit_for_bit():
-    fused, _ = pair("gru-reset-before")
+    fused, _ = pair("cpu", "gru-reset-before")
     first, second = results(fused, RAGGED), results(fused, RAGGED)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
@@ -114,7 +69,7 @@ def test_equal_calls_repeat_bit_for_bit():
 @pytest.mark.parametrize("cell", [*HARD, "lstmp"])
 def test_a_trace_shows_every_gate_with_its_gradients(cell, lengths):
     found = []
-    for layer in pair(cell, bidirectional=True, dtype=torch.float64):
+    for layer in pair("cpu", cell, bidirectional=True, dtype=torch.float64):
         torch.manual_seed(1)
         x = torch.randn(T, B, D, dtype=torch.float64, requires_grad=True)
         _, _, trace = layer(x, lengths=lengths, trace=True)
@@ -134,15 +89,12 @@ class OneMatrix(Cell):  # in test_cpu_steps.py too: one kernel serves both
 
 
 def test_a_product_with_nothing_added_to_it():
-    torch.manual_seed(0)
-    reference = gated.Recurrent(OneMatrix, D, H, engine="reference", dtype=torch.float64)
-    fused = gated.Recurrent(OneMatrix, D, H, engine="cpu", dtype=torch.float64)
-    fused.load_state_dict(reference.state_dict())
+    fused, reference = pair("cpu", OneMatrix, dtype=torch.float64)
     agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
 
 
 def test_the_way_back_can_be_gone_twice():
-    fused, _ = pair("lstm")
+    fused, _ = pair("cpu", "lstm")
     x = torch.randn(T, B, D, requires_grad=True)
     loss = fused(x)[0].square().sum()
     (once,) = torch.autograd.grad(loss, x, retain_graph=True)
@@ -151,7 +103,7 @@ def test_the_way_back_can_be_gone_twice():
 
 
 def test_an_output_changed_in_place_is_found_out():
-    fused, _ = pair("lstm")
+    fused, _ = pair("cpu", "lstm")
     output, _ = fused(torch.randn(T, B, D))
     output.mul_(2)
     with pytest.raises(RuntimeError, match="changed in place"):
@@ -159,7 +111,7 @@ def test_an_output_changed_in_place_is_found_out():
 
 
 def test_permuting_the_batch_changes_no_bit():
-    fused, _ = pair("peephole")
+    fused, _ = pair("cpu", "peephole")
     order = torch.randperm(B)
     x = torch.randn(T, B, D)
     found = []
@@ -172,7 +124,7 @@ def test_permuting_the_batch_changes_no_bit():
 
 
 def test_inference_keeps_nothing_and_gives_the_same():
-    fused, _ = pair("lstm")
+    fused, _ = pair("cpu", "lstm")
     x = torch.randn(T, B, D)
     with torch.no_grad():
         quick = fused(x)[0]
@@ -200,7 +152,7 @@ def test_derivatives_of_both_orders_are_those_of_finite_differences(cell):
 
 @pytest.mark.parametrize("value", [1e30, -1e30])
 def test_huge_inputs_stay_finite(value):
-    fused, _ = pair("lstm")
+    fused, _ = pair("cpu", "lstm")
     x = torch.full((3, 2, D), value, requires_grad=True)
     output, _ = fused(x)
     assert torch.isfinite(output).all()

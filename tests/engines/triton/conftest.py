@@ -1,6 +1,13 @@
 """Kernels run in Triton's interpreter, on tensors of the CPU."""
 
-import os
+from collections.abc import Iterator
 
-# Triton asks when it decorates a kernel: before anything imports one
-os.environ["TRITON_INTERPRET"] = "1"
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _interpreted() -> Iterator[None]:
+    pytest.importorskip("triton", reason="needs Triton: install the extra gated[triton]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        yield

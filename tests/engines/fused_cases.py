@@ -1,0 +1,60 @@
+"""Layers on a fused engine beside the reference: the same weights, inputs and random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import gated
+from gated.equations import Cell
+
+D, H, P, T, B = 5, 6, 4, 7, 5
+RAGGED = [7, 0, 3, 5, 1]
+# what each number type allows between two orders of summation
+NEAR = {torch.float64: 1e-12, torch.float32: 1e-5}
+HARD = ["lstm", "gru-reset-before", "fgr", "slstm"]
+
+
+def pair(
+    engine: str, cell: str | type[Cell], **options: Any
+) -> tuple[gated.Recurrent, gated.Recurrent]:
+    """Two layers with the same weights, on an engine and on the reference."""
+    letters = (gated.cell(cell) if isinstance(cell, str) else cell).graph.letters
+    own = {letter: P for letter in letters if letter not in ("D", "H")}
+    torch.manual_seed(0)
+    reference = gated.Recurrent(cell, D, H, engine="reference", **own, **options)
+    fused = gated.Recurrent(cell, D, H, engine=engine, **own, **options)
+    fused.load_state_dict(reference.state_dict())
+    return fused, reference
+
+
+def results(layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1) -> list[Tensor]:
+    """Outputs, states and the gradients of everything that goes in."""
+    torch.manual_seed(1)
+    torch.set_num_threads(threads)
+    dtype = next(layer.parameters()).dtype
+    graph = layer.cell.graph
+    letters = {"D": D, "H": H, **layer.sizes}
+    widths = [letters[n] if isinstance(n, str) else n for n in graph.input_sizes.values()]
+    x, *others = [torch.rand(T, B, n, dtype=dtype) * 2 - 0.5 for n in widths]
+    others = [value.abs() for value in others]
+    sizes = [letters[s.size] if isinstance(s.size, str) else s.size for s in graph.states]
+    rows = layer.num_layers * layer.num_directions
+    states = [torch.rand(rows, B, n, dtype=dtype) + 0.5 for n in sizes]
+    everything = [value.requires_grad_() for value in (x, *others, *states)]
+    further = dict(zip(list(graph.input_sizes)[1:], others, strict=True))
+    hx = tuple(states) if len(states) > 1 else states[0]
+    output, final = layer(x, hx, lengths=lengths, **further)
+    found = [output, *(final if isinstance(final, tuple) else (final,))]
+    loss = sum((value * torch.randn_like(value)).sum() for value in found)
+    wanted = [*everything, *layer.parameters()]
+    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+    return [*found, *gradients]
+
+
+def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:
+    for a, b in zip(one, two, strict=True):
+        scale = 1 + float(b.detach().abs().max()) if b.numel() else 1
+        torch.testing.assert_close(a, b, rtol=0, atol=near * scale)
