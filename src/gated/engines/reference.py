@@ -74,8 +74,9 @@ def evaluate(roots: Iterable[Node], known: Mapping[Node, Tensor]) -> dict[Node, 
 
 def _value(node: Node, values: Mapping[Node, Tensor], like: Tensor) -> Tensor:
     if node.op == "constant":
-        # not like.new_tensor, which has no meaning where the negative bit is set
-        return torch.tensor(node.value, dtype=like.dtype, device=like.device)
+        # not like.new_tensor, which has no meaning where the negative bit is set, nor torch.tensor,
+        # which copies to a GPU, and cannot while a CUDA graph is captured
+        return torch.full((), node.value, dtype=like.dtype, device=like.device)
     return _FUNCTIONS[node.op](*[values[arg] for arg in node.args])
 
 

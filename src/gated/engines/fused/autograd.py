@@ -105,7 +105,7 @@ def _differentiable(
             known[loop.matrices[key]] = matrix
     nodes = [node for node in loop.graph.nodes() if node in loop.moving and node.args]
     like = given.initial[0]
-    known |= {n: like.new_tensor(n.value) for n in loop.graph.nodes() if n.op == "constant"}
+    known |= {n: like.new_full((), n.value) for n in loop.graph.nodes() if n.op == "constant"}
     first, *others = loop.updates.values()
     recorded: dict[Node, list[Tensor]] = {first: []}
     if loops.traced:

@@ -148,5 +148,5 @@ class _Values:
         name = node.label
         if name not in self.gathered:
             both = torch.cat([self.made[f"state_{name}"], self.initial[name]])
-            self.gathered[name] = both.index_select(0, self.rows.before)
+            self.gathered[name] = both.index_select(0, self.rows.before.to(both.device))
         return self.gathered[name]
