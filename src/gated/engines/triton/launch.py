@@ -50,7 +50,10 @@ def launch(
     # a GPU does not warn of infinities, nor of what is made of the padding of tiles
     quiet = np.errstate(all="ignore")
     with torch.cuda.device(device) if device.type == "cuda" else quiet:
-        kernel[grid](*arguments, **constants, num_warps=warps, num_stages=stages)
+        kernel[grid](
+            *arguments, **constants, num_warps=warps, num_stages=stages,
+            enable_fp_fusion=True,  # Triton 3.9 warns that its default will change
+        )  # fmt: skip
 
 
 def interpreted() -> bool:
