@@ -181,6 +181,35 @@ def minimum(x, y):
 
 
 @triton.jit
-def total(x, there):
-    """The sum over the units that are there."""
-    return tl.sum(tl.where(there, x, 0.0), 1, keep_dims=True)
+def total(x, there, WHOLE: tl.constexpr):
+    """The sum over the units that are there; `WHOLE`: all are."""
+    if not WHOLE:
+        x = tl.where(there, x, 0.0)
+    return tl.sum(x, 1, keep_dims=True)
+
+
+@triton.jit
+def operand(x, there, WHOLE: tl.constexpr, kind: tl.constexpr):
+    """A tile as a product with a matrix takes it: nothing where there are no units."""
+    if not WHOLE:
+        x = tl.where(there, x, 0.0)
+    return x.to(kind)
+
+
+@triton.jit
+def step_at(k, last, DOWN: tl.constexpr):
+    """Where step k of a loop stands in time; beyond the end, the last one."""
+    k = tl.minimum(k, last - 1)
+    return last - 1 - k if DOWN else k
+
+
+@triton.jit
+def offset_of(t, wide, offsets, FULL: tl.constexpr):
+    """Where a step begins, in rows."""
+    return wide * t if FULL else tl.load(offsets + t)
+
+
+@triton.jit
+def follows_one(t, length, REVERSE: tl.constexpr):
+    """Which rows have a step before step t, in the loop's order; no more than `length` steps."""
+    return t + 1 < length if REVERSE else t < tl.where(t > 0, length, 0)

@@ -21,8 +21,8 @@ HEAD = f"""\
 import triton
 import triton.language as tl
 from {functions.__name__} import (
-    absolute, exp, heaviside, log, maximum, minimum, relu, select, sigmoid, softplus, sqrt, tanh,
-    total,
+    absolute, exp, follows_one, heaviside, log, maximum, minimum, offset_of, operand, relu, select,
+    sigmoid, softplus, sqrt, step_at, tanh, total,
 )
 """
 

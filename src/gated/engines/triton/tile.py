@@ -20,6 +20,10 @@ from gated.equations.graph import Size
 from gated.equations.schedule import REDUCTIONS, width_of
 from gated.equations.symbols import Node
 
+# where the first unit of each row stands, (ROWS, 1): one expression, or a pointer and what each row
+# adds to it, which needs no adding again and again where a loop moves the pointer only
+Address = str | tuple[str, str]
+
 
 class Tile:
     """Writes the work of one kernel.
@@ -47,14 +51,18 @@ class Tile:
         """Which numbers of a tile there are."""
         return rows if width == 1 else f"{rows} & m{self.unit(width)}"
 
-    def load(self, address: str, width: Size, rows: str = "here") -> str:
-        """An expression: a tile from memory, 0 where there is nothing.
+    def load(self, address: Address, width: Size, rows: str = "here") -> str:
+        """An expression: a tile from memory, 0 where there is nothing."""
+        return f"{self.load_as_stored(address, width, rows)}.to(REAL)"
 
-        Args:
-            address: where the first unit of each row stands, (ROWS, 1).
-        """
-        at, mask = f"{address} + {self.units(width)}", self.mask(width, rows)
-        return f"tl.load({at}, mask={mask}, other=0.0).to(REAL)"
+    def load_as_stored(self, address: Address, width: Size, rows: str = "here") -> str:
+        """As `load`, in the memory's type: who converts a number waits until it is there."""
+        return f"tl.load({self._at(address, width)}, mask={self.mask(width, rows)}, other=0.0)"
+
+    def _at(self, address: Address, width: Size) -> str:
+        if isinstance(address, str):
+            return f"{address} + {self.units(width)}"
+        return f"{address[0]} + ({address[1]} + {self.units(width)})"
 
     def load_vector(self, address: str, width: Size) -> str:
         """An expression: units that are the same for all rows, (1, BLOCK)."""
@@ -63,15 +71,15 @@ class Tile:
         k = self.unit(width)
         return f"tl.load({address} + u{k}, mask=m{k}, other=0.0).to(REAL)"
 
-    def store(self, address: str, width: Size, value: str, rows: str = "here") -> str:
+    def store(self, address: Address, width: Size, value: str, rows: str = "here") -> str:
         """A line: a tile goes to memory, in the memory's type."""
-        return f"tl.store({address} + {self.units(width)}, {value}, mask={self.mask(width, rows)})"
+        return f"tl.store({self._at(address, width)}, {value}, mask={self.mask(width, rows)})"
 
     def work(
         self,
         nodes: Iterable[Node],
         reads: Mapping[Node, str],
-        writes: Mapping[Node, Sequence[str]],
+        writes: Mapping[Node, Sequence[Address]],
     ) -> list[str]:
         """Lines that compute nodes, given in an order in which operands come first.
 
@@ -129,7 +137,8 @@ class Tile:
             return f"tl.full((1, 1), {count}, REAL)"
         if width == 1:
             return self.operand(arg)
-        whole = f"total({self.operand(arg)}, m{self.unit(width)})"
+        k = self.unit(width)
+        whole = f"total({self.operand(arg)}, m{k}, BLOCK_{k} == SIZE_{k})"
         return whole if node.op == "sum" else f"{whole} / {count}"
 
 
