@@ -47,25 +47,25 @@ class Ahead(TimeLoop):
             for lines, start, rows in ((first, "o", "here"), (ahead, "o1", "here1")):
                 value = tile.load_as_stored(self.address(place, start), width, rows)
                 lines.append(f"a{k} = {value}")
-            now.append(f"{names.of(node)} = a{k}.to(REAL)")
+            now.append(f"{names.of(node)} = {tile.loaded(f'a{k}', width)}")
         initial, turn, finals = [], [], []
         for state in loop.graph.states:
             node, before = loop.updates[state.name], names.of(loop.previous[state.name])
-            value = tile.load((f"initial_{state.name}", f"r * {self.size(state.size)}"),
-                              state.size, "there")  # fmt: skip
+            initially = self.of_batch(f"initial_{state.name}", state.size)
+            value = tile.load(initially, state.size, "there")
             initial.append(f"{before} = {value}  # {state.name}")
             # a row that does not reach a step keeps its state
             turn.append(
                 f"s_{state.name} = tl.where(here, {tile.operand(node, whole=True)}, {before})"
             )
-            end = (f"final_{state.name}", f"r * {self.size(state.size)}")
+            end = self.of_batch(f"final_{state.name}", state.size)
             finals.append(tile.store(end, state.size, before, "there"))
         turn += [f"{names.of(loop.previous[s.name])} = s_{s.name}" for s in loop.graph.states]
         return self.function(
             [*invariant, *initial],
             [
                 "t = step_at(0, last, REVERSE)",
-                "here = t < length",
+                *self.masks("here", "t < {length}"),
                 "o = offset_of(t, wide, offsets, FULL)",
                 "o1 = offset_of(step_at(1, last, REVERSE), wide, offsets, FULL)",
                 *first,
@@ -73,13 +73,13 @@ class Ahead(TimeLoop):
             [
                 "t1 = step_at(k + 1, last, REVERSE)",
                 "o2 = offset_of(step_at(k + 2, last, REVERSE), wide, offsets, FULL)",
-                "here1 = t1 < length",
+                *self.masks("here1", "t1 < {length}"),
                 *now,
                 *ahead,
                 *work,
                 *self.stores(),
                 *turn,
-                "here, o, o1 = here1, o1, o2",
+                self.turn_of("here"),
             ],
             finals,
         )

@@ -61,24 +61,24 @@ class Astern(TimeLoop):
             [*invariant, *begin, *totals],
             [
                 "t = step_at(0, last, not REVERSE)",
-                "here = t < length",
+                *self.masks("here", "t < {length}"),
                 "o = offset_of(t, wide, offsets, FULL)",
                 "o1 = offset_of(step_at(1, last, not REVERSE), wide, offsets, FULL)",
-                "has = follows_one(t, length, REVERSE)",
+                *self.masks("has", "follows_one(t, {length}, REVERSE)"),
                 *self.first,
             ],
             [
                 "t1 = step_at(k + 1, last, not REVERSE)",
                 "o2 = offset_of(step_at(k + 2, last, not REVERSE), wide, offsets, FULL)",
-                "here1 = t1 < length",
-                "has1 = follows_one(t1, length, REVERSE)",
+                *self.masks("here1", "t1 < {length}"),
+                *self.masks("has1", "follows_one(t1, {length}, REVERSE)"),
                 *self.now,
                 *self.ahead,
                 *work,
                 *self.stores(),
                 *sums,
                 *self.turn(),
-                "here, has, o, o1 = here1, has1, o1, o2",
+                self.turn_of("here", "has"),
             ],
             [*end, *partials],
         )
@@ -99,25 +99,26 @@ class Astern(TimeLoop):
         for node in wanted:
             if node in self.reads and node not in self.tile.defined:
                 name = self.read_ahead(self.reads[node])
-                self.now.append(f"{self.names.of(node)} = {name}.to(REAL)")
+                self.now.append(f"{self.names.of(node)} = {self.tile.loaded(name, width_of(node))}")
                 self.tile.defined.add(node)
 
     def carried(self, wanted: Iterable[Node]) -> tuple[list[str], list[str]]:
         """The states before, and gradients that arrive: lines before and after the loop."""
         begin, end = [], []
         for state in self.loop.graph.states:
-            before, rows = self.loop.previous[state.name], f"r * {self.size(state.size)}"
-            carry = (f"carry_{state.name}", rows)
+            before = self.loop.previous[state.name]
+            carry = self.of_batch(f"carry_{state.name}", state.size)
             value = self.tile.load(carry, state.size, "there")
             begin.append(f"c_{state.name} = {value}")
             end.append(self.tile.store(carry, state.size, f"c_{state.name}", "there"))
             if before in wanted:
-                first = self.tile.load((f"initial_{state.name}", rows), state.size, "there")
+                start = self.of_batch(f"initial_{state.name}", state.size)
+                first = self.tile.load(start, state.size, "there")
                 begin.append(f"first_{state.name} = {first}")
                 name = self.read_ahead(self.kept.states[state.name], before=True)
                 self.now.append(
-                    f"{self.names.of(before)} = tl.where(has, {name}.to(REAL), "
-                    f"first_{state.name})  # {state.name}"
+                    f"{self.names.of(before)} = tl.where(has, "
+                    f"{self.tile.loaded(name, state.size)}, first_{state.name})  # {state.name}"
                 )
                 self.tile.defined.add(before)
         for name, seed in self.back.seeds.items():
@@ -136,7 +137,7 @@ class Astern(TimeLoop):
         mine = self.names.of(seed)
         self.now += [
             f"{mine} = {value}",
-            f"if d_{name} is not None: {mine} += {read}.to(REAL)",
+            f"if d_{name} is not None: {mine} += {self.tile.loaded(read, width)}",
         ]
         self.tile.defined.add(seed)
 
@@ -158,10 +159,10 @@ class Astern(TimeLoop):
             begin.append(f"total{k} = tl.zeros((ROWS, {block}), REAL)")
             value = self.tile.operand(node, whole=True)
             body.append(f"total{k} += tl.where(here, {value}, 0.0)")
-            rows = f"tl.program_id(0) * {self.size(width)} + tl.arange(0, 1)[:, None]"
-            whole = f"tl.sum(total{k}, 0, keep_dims=True)"
-            here = "tl.full((1, 1), True, tl.int1)"
-            end.append(self.tile.store((f"parts_{buffer.name}", rows), width, whole, here))
+            at = f"parts_{buffer.name} + tl.program_id(0) * {self.size(width)}"
+            unit = "tl.arange(0, 1)[None, :]" if width == 1 else f"u{self.tile.unit(width)}"
+            mask = "" if width == 1 else f", mask=m{self.tile.unit(width)}"
+            end.append(f"tl.store({at} + {unit}, tl.sum(total{k}, 0, keep_dims=True){mask})")
         return begin, body, end
 
     def turn(self) -> list[str]:

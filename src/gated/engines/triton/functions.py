@@ -210,6 +210,40 @@ def offset_of(t, wide, offsets, FULL: tl.constexpr):
 
 
 @triton.jit
+def reach(row, there, lengths, steps, FULL: tl.constexpr):
+    """How many steps each row has."""
+    return tl.where(there, steps, 0) if FULL else tl.load(lengths + row, there, other=0)
+
+
+@triton.jit
 def follows_one(t, length, REVERSE: tl.constexpr):
     """Which rows have a step before step t, in the loop's order; no more than `length` steps."""
     return t + 1 < length if REVERSE else t < tl.where(t > 0, length, 0)
+
+
+@triton.jit
+def rows_apart(ROWS: tl.constexpr):
+    """Rows as `whole` takes them, (ROWS / 8, 1, 8, 1, 1)."""
+    eight = tl.arange(0, ROWS // 8)[:, None, None, None, None] * 8
+    return eight + tl.arange(0, 8)[None, None, :, None, None]
+
+
+@triton.jit
+def units_apart(BLOCK: tl.constexpr):
+    """Units as `whole` takes them, (1, BLOCK / 8, 1, 4, 2)."""
+    eight = tl.arange(0, BLOCK // 8)[None, :, None, None, None] * 8
+    pair = tl.arange(0, 4)[None, None, None, :, None] * 2
+    return eight + pair + tl.arange(0, 2)[None, None, None, None, :]
+
+
+@triton.jit
+def whole(x, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """A tile from memory as one of rows and units."""
+    return tl.reshape(tl.permute(x, (0, 2, 1, 3, 4)), (ROWS, BLOCK))
+
+
+@triton.jit
+def apart(x, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """The other way round; what has one row or one unit has as many as the tile then."""
+    x = tl.broadcast_to(x, (ROWS, BLOCK))
+    return tl.permute(tl.reshape(x, (ROWS // 8, 8, BLOCK // 8, 4, 2)), (0, 2, 1, 3, 4))

@@ -9,6 +9,12 @@ What the lines use is for the kernel around them to define:
     SIZE_0, …   how many units a row has in all (constexpr)
 
 `Tile.unit` tells the number of a width; a width of 1 has one column, no units and no mask.
+
+Tensor cores want two neighbouring units of every eighth row in a thread, and eight units in a warp.
+Triton reads memory in whole rows; then threads would exchange what they have read, and wait for
+each other twice for each value: that was 22 of the 24 barriers in a step of an LSTM. What is read
+`apart`, as (ROWS / 8, BLOCK / 8, 8, 4, 2), gets from Triton just what tensor cores want. Its units
+are v0, v1, … and their masks f0, f1, … in this form; rows' masks have a q_ before their names.
 """
 
 from __future__ import annotations
@@ -32,10 +38,11 @@ class Tile:
         names: what nodes are called.
         widths: the widths in use, each with its number, in the order in which they came up.
         defined: the nodes whose values have their names already.
+        apart: whether memory is read and written as tensor cores want it.
     """
 
-    def __init__(self, names: Names):
-        self.names = names
+    def __init__(self, names: Names, *, apart: bool = False):
+        self.names, self.apart = names, apart
         self.widths: dict[Size, int] = {}
         self.defined: set[Node] = set()
 
@@ -45,18 +52,27 @@ class Tile:
 
     def units(self, width: Size) -> str:
         """What is added to the address of a row's first unit."""
-        return "0" if width == 1 else f"u{self.unit(width)}"
+        return "0" if width == 1 else f"{'v' if self.apart else 'u'}{self.unit(width)}"
 
     def mask(self, width: Size, rows: str = "here") -> str:
         """Which numbers of a tile there are."""
-        return rows if width == 1 else f"{rows} & m{self.unit(width)}"
+        if width == 1:
+            return rows
+        k = self.unit(width)
+        return f"q_{rows} & f{k}" if self.apart else f"{rows} & m{k}"
 
     def load(self, address: Address, width: Size, rows: str = "here") -> str:
         """An expression: a tile from memory, 0 where there is nothing."""
-        return f"{self.load_as_stored(address, width, rows)}.to(REAL)"
+        return self.loaded(self.load_as_stored(address, width, rows), width)
+
+    def loaded(self, value: str, width: Size) -> str:
+        """What `load_as_stored` has read, to compute with."""
+        if self.apart and width != 1:
+            value = f"whole({value}, ROWS, BLOCK_{self.unit(width)})"
+        return f"{value}.to(REAL)"
 
     def load_as_stored(self, address: Address, width: Size, rows: str = "here") -> str:
-        """As `load`, in the memory's type: who converts a number waits until it is there."""
+        """A tile in the memory's type: who converts a number waits until it is there."""
         return f"tl.load({self._at(address, width)}, mask={self.mask(width, rows)}, other=0.0)"
 
     def _at(self, address: Address, width: Size) -> str:
@@ -73,6 +89,8 @@ class Tile:
 
     def store(self, address: Address, width: Size, value: str, rows: str = "here") -> str:
         """A line: a tile goes to memory, in the memory's type."""
+        if self.apart and width != 1:
+            value = f"apart({value}, ROWS, BLOCK_{self.unit(width)})"
         return f"tl.store({self._at(address, width)}, {value}, mask={self.mask(width, rows)})"
 
     def work(

@@ -32,7 +32,7 @@ class TimeLoop:
 
     def __init__(self, kept: Kept, widths: Iterable[Size]):
         self.kept, self.loop = kept, kept.loop
-        self.tile = Tile(Names())
+        self.tile = Tile(Names(), apart=bool(self.loop.matrices))
         self.names = self.tile.names
         for width in widths:
             self.tile.unit(width)
@@ -60,9 +60,17 @@ class TimeLoop:
         """Where a value stands in rows that begin at `start`, or in those of a batch."""
         stride = self.stride(place.buffer)
         before = self.sum_of(place.buffer.widths[: place.index])
-        rows = f"r * ({stride})" + (f" + {before}" if before else "")
+        rows = f"{self.row(place.width)} * ({stride})" + (f" + {before}" if before else "")
         pointer = place.buffer.name
         return (pointer if start is None else f"{pointer} + {start} * ({stride})", rows)
+
+    def row(self, width: Size) -> str:
+        """The rows as a tile of a width is read and written."""
+        return "q" if self.tile.apart and width != 1 else "r"
+
+    def of_batch(self, name: str, width: Size) -> Address:
+        """Where a value of the batch's rows stands."""
+        return (name, f"{self.row(width)} * {self.size(width)}")
 
     def known_values(self) -> None:
         """What both loops are given."""
@@ -107,20 +115,22 @@ class TimeLoop:
     def product(self, one: Sum) -> list[str]:
         """A sum of products with matrices that are held."""
         name, lines = self.names.of(one.target), []
-        for number, product in enumerate(one.products):
-            matrix, value = product.args
-            held = self.matrix(matrix, transposed=product.op not in PRODUCTS)
+        held = [self.matrix(p.args[0], transposed=p.op not in PRODUCTS) for p in one.products]
+        # all operands first: threads exchange them, and wait for each other once
+        for product, matrix in zip(one.products, held, strict=True):
+            value = product.args[1]
             if value not in self.operands:
                 self.operands[value] = f"x{len(self.operands)}"
                 k = self.tile.unit(width_of(value))
                 lines.append(
                     f"{self.operands[value]} = operand({self.names.of(value)}, m{k}, "
-                    f"BLOCK_{k} == PART_{k}, {held}.dtype)"
+                    f"BLOCK_{k} == PART_{k}, {matrix}.dtype)"
                 )
+        for number, (product, matrix) in enumerate(zip(one.products, held, strict=True)):
             before = f", {name}" if number else ""
             lines.append(
-                f"{name} = tl.dot({self.operands[value]}, {held}{before}, "
-                f"input_precision=PRECISION)  {comment(matrix.label)}"
+                f"{name} = tl.dot({self.operands[product.args[1]]}, {matrix}{before}, "
+                f"input_precision=PRECISION)  {comment(product.args[0].label)}"
             )
         self.tile.defined.add(one.target)
         return lines
@@ -156,6 +166,8 @@ class TimeLoop:
             "r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]",
             "part = tl.program_id(1)",
         ]
+        if self.tile.apart:
+            lines.append("q = tl.program_id(0) * ROWS + rows_apart(ROWS)")
         for k in self.tile.widths.values():
             lines += [
                 f"own{k} = tl.arange(0, BLOCK_{k})[None, :]",
@@ -163,13 +175,32 @@ class TimeLoop:
                 f"u{k} = part * PART_{k} + own{k}",
                 f"m{k} = (own{k} < PART_{k}) & (u{k} < SIZE_{k})",
             ]
+            if self.tile.apart:
+                lines += [
+                    f"v{k} = part * PART_{k} + units_apart(BLOCK_{k})",
+                    f"f{k} = units_apart(BLOCK_{k}) < PART_{k}",
+                ]
         return [
             *lines,
             "wide = batch.to(tl.int64)",
-            "there = r < batch",
-            "length = tl.where(there, steps, 0) if FULL else tl.load(lengths + r, there, other=0)",
+            *self.masks("there", "{row} < batch"),
+            *self.masks("length", "reach({row}, {there}, lengths, steps, FULL)"),
             "last = steps if FULL else tl.max(length)",
         ]
+
+    def masks(self, name: str, text: str) -> list[str]:
+        """Lines that say something of each row, in both forms if there are two."""
+        words = ("there", "length", "here")
+        lines = [f"{name} = " + text.format(row="r", **{word: word for word in words})]
+        if self.tile.apart:
+            apart = {word: f"q_{word}" for word in words}
+            lines.append(f"q_{name} = " + text.format(row="q", **apart))
+        return lines
+
+    def turn_of(self, *names: str) -> str:
+        """A line: what was of the next step is of this one."""
+        rows = [*names, *(f"q_{name}" for name in names if self.tile.apart)]
+        return f"o, o1, {', '.join(rows)} = o1, o2, {', '.join(f'{row}1' for row in rows)}"
 
     def function(self, lines: list[str], first: list[str], body: list[str], end: list[str]) -> str:
         """The kernel: lines before the loop, those of a step, those after."""
