@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs web wheel test lint bench sanitize clean
+.PHONY: help setup demo docs web wheel test lint bench sanitize test-gpu bench-gpu clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -56,6 +56,14 @@ $(VENV)/.bench: $(VENV)/.installed
 # make sanitize: the CPU engine's kernels under the address, undefined and thread sanitizers (minutes).
 sanitize: setup
 	$(BIN)/python -m bench.sanitize $(SANITIZE)
+
+# make test-gpu: tests that need a GPU, by plain python3 with PyTorch; installs nothing (9 minutes).
+test-gpu:
+	PYTHONPATH=src $(PYTHON) tests/gpu/run.py $(GPU)
+
+# make bench-gpu: the GPU engine beside its peers, by plain python3; installs nothing (9 minutes).
+bench-gpu:
+	PYTHONPATH=src $(PYTHON) -m bench.gpu $(GPU)
 
 # make clean: remove what setup and the commands made.
 clean:
