@@ -247,3 +247,13 @@ def apart(x, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """The other way round; what has one row or one unit has as many as the tile then."""
     x = tl.broadcast_to(x, (ROWS, BLOCK))
     return tl.permute(tl.reshape(x, (ROWS // 8, 8, BLOCK // 8, 4, 2)), (0, 2, 1, 3, 4))
+
+
+@triton.jit
+def memory(given, TYPE: tl.constexpr):
+    """Where a buffer stands: as it is given, or as a table says in which its address stands."""
+    if given.dtype.element_ty == tl.int64:
+        found = tl.multiple_of(tl.load(given).to(tl.pointer_type(TYPE)), 16)
+    else:
+        found = given
+    return found

@@ -1,0 +1,160 @@
+"""The loop of library products and a kernel per stage and step, beside a loop by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from compared import backward, check, close, forward, gradients, named
+from oracle import Case
+
+from gated.engines.triton import course, stepwise
+from gated.engines.triton.course import Course, Launch, Step
+from gated.engines.triton.graphs import Graphs
+from gated.engines.triton.stepwise import Stepwise
+
+FULL, RAGGED = (3, 3), (4, 2, 1)
+SIZES = {"D": 3, "H": 6, "P": 4}
+SNAPSHOT = Path(__file__).with_name("gru-reset-before.stepwise.txt")
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory of other calls; and memory between kernels is NaN before it is written."""
+    monkeypatch.setattr(stepwise, "GRAPHS", Graphs(8, 1 << 20, None))
+    allocate = Course._memory
+
+    def memory(self: Course) -> dict[str, torch.Tensor]:
+        return {name: t.fill_(torch.nan) for name, t in allocate(self).items()}
+
+    monkeypatch.setattr(Course, "_memory", memory)
+    torch.manual_seed(0)
+
+
+def case_of(name: str, lengths=FULL, reverse: bool = False, **more) -> Case:
+    graph = named(name).graph
+    return Case(graph, {k: SIZES[k] for k in graph.letters}, lengths, reverse, **more)
+
+
+def steps_of(case: Case, real: str = "float64") -> Stepwise:
+    return Stepwise(case.kept, case.leaving, real)
+
+
+NAMES = ["lstm", "peephole", "gru-reset-before", "layernorm-lstm", "slstm", "lstmp"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("lengths", "reverse"), [(FULL, False), (RAGGED, True)])
+def test_both_loops_equal_one_by_hand(name: str, lengths: tuple[int, ...], reverse: bool) -> None:
+    case = case_of(name, lengths, reverse)
+    check(case, steps_of(case))
+
+
+@pytest.mark.parametrize(("lengths", "reverse"), [(FULL, True), (RAGGED, False)])
+def test_rows_may_end_and_begin_at_any_step(lengths: tuple[int, ...], reverse: bool) -> None:
+    case = case_of("rnn", lengths, reverse)
+    check(case, steps_of(case))
+
+
+def test_gradients_of_traced_values_arrive() -> None:
+    case = case_of("gru-reset-before", RAGGED, traced=True)
+    check(case, steps_of(case))
+
+
+def test_matrices_of_several_operands_are_multiplied_as_a_batch() -> None:
+    case = case_of("fgr")
+    check(case, steps_of(case))
+    assert [len(stage) for stage in steps_of(case).train.products] == [2]
+
+
+def test_inference_leaves_the_same_states_and_nothing_else() -> None:
+    case = case_of("lstm", RAGGED)
+    wanted = case.by_hand(case.leaves())
+    buffers = forward(case, steps_of(case), training=False)
+    close(buffers["state_h"], wanted[case.kept.loop.updates["h"]])
+    close(buffers["final_h"], wanted["final_h"])
+    close(buffers["final_c"], wanted["final_c"])
+    assert buffers["kept"].isnan().all()
+    assert buffers["state_c"].isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit_numbers_are_computed_with_in_32_bits(dtype: torch.dtype) -> None:
+    case = case_of("gru-reset-before", dtype=dtype)
+    leaves = case.leaves()  # in float64
+    wanted = case.by_hand(leaves)
+    found = forward(case, steps_of(case, "float32"), training=True)
+    unit = torch.finfo(dtype).eps
+    assert found["final_h"].dtype == torch.float32
+    # a rounding of what is multiplied, none of the state that is carried
+    close(found["final_h"].double(), wanted["final_h"], rtol=0, atol=unit)
+    loss = backward(case, steps_of(case, "float32"), found, wanted)
+    loss.backward()
+    for key, value in gradients(case, found).items():
+        size = leaves[key].grad.abs().max()
+        close(value.double(), leaves[key].grad, rtol=0, atol=float(8 * unit * size))
+
+
+# -- what is launched
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The products, with their rows, and the kernels, with theirs, in their order."""
+    found: list[tuple[object, ...]] = []
+    launch = Launch.__call__
+
+    def counted(self: Launch, step: Step) -> None:
+        found.append(("kernel", step.rows))
+        launch(self, step)
+
+    def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+        found.append(("product", left.shape[-2]))
+        torch.matmul(left, right, out=out)
+
+    monkeypatch.setattr(Launch, "__call__", counted)
+    monkeypatch.setattr(course, "multiplier", lambda *_: multiply)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "ahead", "astern"),
+    [("lstm", (1, 1), (1, 1)), ("gru", (1, 1), (1, 1)), ("gru-reset-before", (2, 2), (2, 2)),
+     ("slstm", (1, 1), (1, 1)), ("layernorm-lstm", (1, 1), (1, 1)), ("lstmp", (2, 2), (2, 2))],
+)  # fmt: skip
+def test_a_step_takes_as_few_products_and_kernels_as_its_stages(
+    launched: list[tuple[object, ...]], name: str, ahead: tuple[int, int], astern: tuple[int, int]
+) -> None:
+    case = case_of(name, (1, 1))
+    wanted = case.by_hand(case.leaves())
+    buffers = forward(case, steps_of(case), training=True)
+    kinds = Counter(kind for kind, _ in launched)
+    assert (kinds["product"], kinds["kernel"]) == ahead
+    launched.clear()
+    backward(case, steps_of(case), buffers, wanted)
+    kinds = Counter(kind for kind, _ in launched)
+    assert (kinds["product"], kinds["kernel"]) == astern
+
+
+def test_products_and_kernels_run_on_the_rows_that_reach_a_step(
+    launched: list[tuple[object, ...]],
+) -> None:
+    case = case_of("rnn", (3, 2, 1, 1))
+    forward(case, steps_of(case), training=False)
+    assert launched == [(kind, rows) for rows in (4, 2, 1) for kind in ("product", "kernel")]
+
+
+def test_the_kernels_of_a_gru_read_as_they_did() -> None:
+    assert steps_of(case_of("gru-reset-before"), "float32").text == SNAPSHOT.read_text()
+
+
+def test_units_beyond_a_program_are_refused_where_they_are_reduced() -> None:
+    case = case_of("layernorm-lstm")
+    assert steps_of(case).obstacle({"D": 1, "H": 1 << 14}) is None
+    assert "reduce" in (steps_of(case).obstacle({"D": 1, "H": 1 << 15}) or "")
+    assert steps_of(case_of("lstm")).obstacle({"D": 1, "H": 1 << 15}) is None
