@@ -30,6 +30,7 @@ from bench.gpu.timing import in_turns, middle
 
 BROKEN = 77  # the exit code of a process that needs a successor
 SECONDS = 0.8  # to spend on the turns of a case
+LONG = 2.0  # seconds in which a side has been called often enough
 
 
 def cases(only: list[str]) -> list[Case]:
@@ -85,6 +86,7 @@ def measured(case: Case, where: str, seconds: float) -> Iterator[dict[str, objec
     if where == "cpu":
         case = _small(case)
     device.allow_tf32(_problem(case).dtype == "tf32")
+    torch._dynamo.reset()  # it compiles one function so often, and no more
     sides: dict[Entry, Side] = {}
     errors: dict[Entry, float] = {}
     hindered: dict[Entry, str] = {}
@@ -113,8 +115,11 @@ def _ready(entry: Entry, where: str) -> tuple[Side, float]:
     with torch.set_grad_enabled(entry.problem.learns):
         made = side(entry.side, given)
         error = check(made, given)
+        start = time.monotonic()
         for _ in range(WARM if where == "cuda" else 0):
             made()
+            if time.monotonic() - start > LONG:
+                break
     return made, error
 
 

@@ -128,7 +128,6 @@ def loop(data: Data, compiled: bool, steps: int) -> Side:
     x = data.x.clone().requires_grad_(training)
     part = loops.part_of(make(parameters, x[:1], False).step)
     if compiled:
-        torch._dynamo.reset()
         backend = "inductor" if data.device == "cuda" else "eager"
         part = torch.compile(part, fullgraph=True, dynamic=False, backend=backend)
 

@@ -22,6 +22,8 @@ TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.
 NEAR = 1e-5
 # so often the error of PyTorch's own operations in a 16-bit type, and never less than so many eps
 _TIMES, _LEAST = 2, 4
+# what a test found out beside that it passes, for the file of results
+NOTED: list[str] = []
 Results = dict[str, Tensor]
 Call = str | Cell | type[Cell]
 
@@ -154,6 +156,8 @@ def errors(found: Results, truth: Results) -> dict[str, float]:
 def agree(found: Results, truth: Results, near: float = NEAR) -> None:
     """Every tensor is near its truth; those that are not are named, with their errors."""
     apart = errors(found, truth)
+    worst = max(apart, key=apart.__getitem__)
+    NOTED.append(f"{apart[worst]:.1e} of {near:.1e}, {worst}")
     far = {name: f"{e:.1e}" for name, e in apart.items() if not e <= near}  # NaN is far too
     assert not far, f"allowed {near:.1e}, off by: {far}"
 

@@ -216,7 +216,8 @@ def _text(found: Found, facts: str, start: float) -> str:
     for name in found.collected:
         if name in found.tests:
             test = found.tests[name]
-            lines.append(f"{test.outcome:7} {test.seconds:6.1f} s  {name}")
+            noted = f"  {test.told}" if test.outcome == "passed" and test.told else ""
+            lines.append(f"{test.outcome:7} {test.seconds:6.1f} s  {name}{noted}")
     return "\n".join(lines) + "\n"
 
 

@@ -72,7 +72,8 @@ def test_a_forward_pass_without_gradients_keeps_only_its_results():
     of = layer("lstm", "triton", 64, 512)
     x = torch.randn(200, 32, 64, device=DEVICE)
     with torch.no_grad():
-        of(x)
+        for _ in range(4):  # until what is kept for equal calls is kept
+            of(x)
         before, _ = held()
         output, state = of(x)
     size = sum(v.numel() * 4 for v in (output, *state))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gpu_cases import (
     DEVICE,
+    NOTED,
     TYPES,
     errors,
     layer,
@@ -35,8 +36,6 @@ def tf32(on: bool) -> Iterator[None]:
 
 @pytest.mark.parametrize("engine", FUSED)
 def test_tf32_is_used_where_pytorch_is_told_to_and_nowhere_else(engine):
-    if DEVICE != "cuda":
-        pytest.skip("the interpreter computes in float32")
     maps = {"maps": gated.Heads(4)} if engine == "triton-resident" else {}
     mine, truth = twins("lstm", engine, width=256, hidden=256, **maps)
     with torch.no_grad():
@@ -49,8 +48,10 @@ def test_tf32_is_used_where_pytorch_is_told_to_and_nowhere_else(engine):
     for on in (False, True):
         with tf32(on):
             apart[on] = max(errors(results(mine, given), right).values())
+    NOTED.append(f"{apart[False]:.1e} without, {apart[True]:.1e} with tf32")
     assert apart[False] <= 1e-5
-    assert 5e-5 < apart[True] < 2e-2
+    if DEVICE == "cuda":  # the interpreter has no tf32
+        assert 5e-5 < apart[True] < 2e-2
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -123,13 +124,14 @@ def test_huge_inputs_stay_finite(cell, dtype):
     x[:, 1::2] *= -1
     plain = layer(cell, "reference", 5, 64).to(TYPES[dtype])
     plain.load_state_dict(of.state_dict())
-    finite = plain(x)[0].isfinite()
-    x.requires_grad_()
-    output = of(x)[0]
-    assert output[finite].isfinite().all()
-    assert finite.all() or cell in ("layernorm-lstm", "minlstm", "sru"), "the case says nothing"
-    if finite.all() and cell not in ("layernorm-lstm", "minlstm", "sru"):
-        assert torch.autograd.grad(output.sum(), x)[0].isfinite().all()
+    found = []
+    for each in (of, plain):
+        leaf = x.clone().requires_grad_()
+        output = each(leaf)[0]
+        found.append([output, *torch.autograd.grad(output.sum(), [leaf, each.weight_ih_l0])])
+    for mine, right in zip(*found, strict=True):
+        assert mine[right.isfinite()].isfinite().all()
+    assert found[1][0].isfinite().all() or cell == "layernorm-lstm", "the case says nothing"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

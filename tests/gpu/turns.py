@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from _pytest.runner import runtestprotocol
+from gpu_cases import NOTED
 
 BROKEN = 77  # the exit code of a process that needs a successor
 _LONGEST = 3000  # characters of a failure
@@ -48,6 +49,7 @@ class Turns:
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool:
         if self.claim(item.nodeid):
             self.write(began=item.nodeid, at=time.time())
+            NOTED.clear()
             start = time.monotonic()
             self.reports = runtestprotocol(item, log=False, nextitem=None)
             seconds = time.monotonic() - start
@@ -74,7 +76,7 @@ def outcome(reports: list[pytest.TestReport]) -> dict[str, str]:
                 told = report.longrepr
                 text = str(told[2]) if isinstance(told, tuple) else str(told)
                 return {"outcome": kind, "told": text[-_LONGEST:]}
-    return {"outcome": "passed"}
+    return {"outcome": "passed", "told": "; ".join(NOTED)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
