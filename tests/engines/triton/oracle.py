@@ -12,9 +12,10 @@ from gated.engines import reference
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Buffer, Kept
-from gated.equations.graph import Graph, length
+from gated.equations.graph import Graph, Size, length
 from gated.equations.loop import backward, forward
 from gated.equations.schedule import width_of
+from gated.equations.symbols import Node
 
 Sizes = Mapping[str, int]
 
@@ -42,38 +43,51 @@ class Case:
         for name, shape in self.shapes().items():
             self.given[name] = torch.randn(shape, dtype=self.dtype) * 0.7
 
-    def width(self, buffer: Buffer) -> int:
-        return sum(length(width, self.sizes) for width in buffer.widths)
+    @property
+    def real(self) -> torch.dtype:
+        """The type that is computed in."""
+        return torch.float64 if self.dtype is torch.float64 else torch.float32
+
+    def units(self, width: Size) -> int:
+        return length(width, self.sizes)
+
+    def empty(self, buffer: Buffer) -> Tensor:
+        """Memory for a buffer of every step, NaN as nothing has been written."""
+        others = [place.buffer for place in self.kept.states.values()][1:]
+        kind = self.real if buffer in others else self.dtype
+        width = sum(self.units(width) for width in buffer.widths)
+        return torch.full((self.rows.total, width), torch.nan, dtype=kind)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What the loop is given."""
         loop, total = self.kept.loop, self.rows.total
         found: dict[str, tuple[int, ...]] = {
-            buffer.name: (total, self.width(buffer)) for buffer in self.kept.streams
+            buffer.name: (total, sum(map(self.units, buffer.widths)))
+            for buffer in self.kept.streams
         }
         for k, node in enumerate(loop.loose):
-            width = length(width_of(node), self.sizes)
+            width = self.units(width_of(node))
             found[f"given_{k}"] = (total, width) if loop.given[node] else (width,)
         for k, bank in enumerate(loop.banks):
             first = loop.matrices[bank.keys[0]]
-            *heads, rows, columns = (length(dim.value or "H", self.sizes) for dim in first.shape)
+            *heads, rows, columns = (self.units(dim.value or "H") for dim in first.shape)
             count = len(bank.keys)
             found[f"bank_{k}"] = (
                 (count * heads[0], rows, columns) if heads else (count * rows, columns)
             )
         for state in self.graph.states:
-            found[f"initial_{state.name}"] = (len(self.lengths), length(state.size, self.sizes))
+            found[f"initial_{state.name}"] = (len(self.lengths), self.units(state.size))
         return found
 
     def leaves(self) -> dict[str, Tensor]:
         """What is given, as leaves that get gradients."""
         return {name: t.double().clone().requires_grad_() for name, t in self.given.items()}
 
-    def by_hand(self, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def by_hand(self, leaves: Mapping[str, Tensor]) -> dict[str | Node, Tensor]:
         """States after each row's last step, and the values of all nodes to keep, packed."""
         loop = self.kept.loop
         states = {s.name: list(leaves[f"initial_{s.name}"]) for s in self.graph.states}
-        found: dict[object, dict[int, Tensor]] = {node: {} for node in self.kept.at}
+        steps_of: dict[Node, dict[int, Tensor]] = {node: {} for node in self.kept.at}
         matrices = {}
         for k, bank in enumerate(loop.banks):
             for key, part in zip(bank.keys, leaves[f"bank_{k}"].chunk(len(bank.keys)), strict=True):
@@ -84,7 +98,7 @@ class Case:
                 known = {loop.previous[name]: values[row] for name, values in states.items()}
                 known |= matrices
                 for k, stream in enumerate(loop.streams):
-                    widths = [length(width_of(node), self.sizes) for node in stream.nodes]
+                    widths = [self.units(width_of(node)) for node in stream.nodes]
                     parts = leaves[f"stream_{k}"][at].split(widths)
                     known |= dict(zip(stream.nodes, parts, strict=True))
                 for k, node in enumerate(loop.loose):
@@ -94,8 +108,10 @@ class Case:
                 for name, node in loop.updates.items():
                     states[name][row] = values[node]
                 for node in self.kept.at:
-                    found[node][at] = values[node]
-        ends = {f"final_{name}": torch.stack(values) for name, values in states.items()}
-        for node, steps_of in found.items():
-            ends[node] = torch.stack([steps_of[at] for at in range(self.rows.total)])  # type: ignore[index]
-        return ends
+                    steps_of[node][at] = values[node]
+        found: dict[str | Node, Tensor] = {
+            f"final_{name}": torch.stack(values) for name, values in states.items()
+        }
+        for node, parts in steps_of.items():
+            found[node] = torch.stack([parts[at] for at in range(self.rows.total)])
+        return found

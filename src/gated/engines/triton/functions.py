@@ -11,6 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# the interpreter stores bfloat16 as whole numbers, and its products multiply these
+WIDER = tl.constexpr(bool(triton.knobs.runtime.interpret))
+
 
 @triton.jit
 def split(x):
@@ -197,10 +200,18 @@ def operand(x, there, WHOLE: tl.constexpr, kind: tl.constexpr):
 
 
 @triton.jit
+def product(x, matrix, before, PRECISION: tl.constexpr):
+    """`before`, if there is any, and x times a matrix."""
+    if WIDER and x.dtype == tl.bfloat16:
+        x, matrix = x.to(tl.float32), matrix.to(tl.float32)
+    return tl.dot(x, matrix, before, input_precision=PRECISION)
+
+
+@triton.jit
 def step_at(k, last, DOWN: tl.constexpr):
-    """Where step k of a loop stands in time; beyond the end, the last one."""
+    """Where step k of a loop stands in time; beyond the end, the last one; 0 if there is none."""
     k = tl.minimum(k, last - 1)
-    return last - 1 - k if DOWN else k
+    return tl.maximum(last - 1 - k if DOWN else k, 0)
 
 
 @triton.jit

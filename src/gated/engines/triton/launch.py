@@ -22,8 +22,8 @@ import triton
 import triton.language as tl
 from {functions.__name__} import (
     absolute, apart, exp, follows_one, heaviside, log, maximum, memory, minimum, offset_of, operand,
-    reach, relu, rows_apart, select, sigmoid, softplus, sqrt, step_at, tanh, total, units_apart,
-    whole,
+    product, reach, relu, rows_apart, select, sigmoid, softplus, sqrt, step_at, tanh, total,
+    units_apart, whole,
 )
 """
 

@@ -127,10 +127,10 @@ class TimeLoop:
                     f"BLOCK_{k} == PART_{k}, {matrix}.dtype)"
                 )
         for number, (product, matrix) in enumerate(zip(one.products, held, strict=True)):
-            before = f", {name}" if number else ""
+            before = name if number else "None"
             lines.append(
-                f"{name} = tl.dot({self.operands[product.args[1]]}, {matrix}{before}, "
-                f"input_precision=PRECISION)  {comment(product.args[0].label)}"
+                f"{name} = product({self.operands[product.args[1]]}, {matrix}, {before}, "
+                f"PRECISION)  {comment(product.args[0].label)}"
             )
         self.tile.defined.add(one.target)
         return lines
