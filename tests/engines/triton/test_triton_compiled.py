@@ -64,7 +64,8 @@ for which in (resident.ahead, resident.astern):
     used = call(tools / "cuobjdump", "-res-usage")
     lines = call(tools / "nvdisasm", "-c").splitlines()
     labels = {line.strip(": \\n"): k for k, line in enumerate(lines) if line.startswith(".L_")}
-    ends = [(k, m[1]) for k, line in enumerate(lines) if (m := re.search(r"BRA.*`\\((.L_\\w+)\\)", line))]
+    jumps = [(k, re.search(r"BRA.*`\\((.L_\\w+)\\)", line)) for k, line in enumerate(lines)]
+    ends = [(k, found[1]) for k, found in jumps if found]
     step = max((lines[labels[to] : k] for k, to in ends if labels.get(to, k) < k), key=len)
     print(json.dumps({
         "registers": int(re.search(r"REG:(\\d+)", used)[1]),

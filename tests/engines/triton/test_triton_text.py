@@ -1,4 +1,4 @@
-"""The generated text of kernels: as it was written down, and with nothing of a hostile name in it."""
+"""The generated text of kernels: as written down, and with no line of a hostile name's."""
 
 from __future__ import annotations
 
