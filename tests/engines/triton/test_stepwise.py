@@ -14,7 +14,7 @@ from compared import backward, check, close, forward, gradients, named
 from oracle import Case
 
 from gated.engines.triton import course, stepwise
-from gated.engines.triton.course import Course, Launch, Step
+from gated.engines.triton.course import Course, Launch, Step, Tiling
 from gated.engines.triton.graphs import Graphs
 from gated.engines.triton.stepwise import Stepwise
 
@@ -147,6 +147,32 @@ def test_products_and_kernels_run_on_the_rows_that_reach_a_step(
     case = case_of("rnn", (3, 2, 1, 1))
     forward(case, steps_of(case), training=False)
     assert launched == [(kind, rows) for rows in (4, 2, 1) for kind in ("product", "kernel")]
+
+
+def test_on_a_device_only_the_first_launch_of_a_kernel_asks_triton_what_its_arguments_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[object, ...]] = []
+
+    class Compiled:
+        def __getitem__(self, grid: tuple[int, ...]):
+            return lambda *given: calls.append((grid, given))
+
+    class Function:
+        def __getitem__(self, grid: tuple[int, ...]):
+            return lambda *given, **_: calls.append((grid, "first")) or Compiled()
+
+    monkeypatch.setattr(course, "interpreted", lambda: False)
+    memory = torch.zeros(4)
+    launch = Launch(Function(), [memory, None], {"W0": 8}, Tiling(2, (8,), 3, 4))
+    for rows in (5, 5, 2):
+        launch(Step(7, 0, rows, 0, 0, 1, 5))
+    where = (memory.data_ptr(), None, 8)
+    assert calls == [
+        ((3, 3, 1), "first"),
+        ((3, 3, 1), (7, 0, 5, 0, 0, 1, 5, *where)),
+        ((1, 3, 1), (7, 0, 2, 0, 0, 1, 5, *where)),
+    ]
 
 
 def test_the_kernels_of_a_gru_read_as_they_did() -> None:

@@ -186,6 +186,12 @@ class Course:
 
     # -- running
 
+    def load(self, buffers: Mapping[str, object]) -> None:
+        """Have the kernels compiled and loaded, which cannot be done while a graph is captured."""
+        for kernel in self.plan.kernels:
+            if kernel is not None:
+                self.launch(kernel, buffers)(Step(0, 0, 0, 0, 0, 0, self.batch))
+
     def run(self, buffers: Mapping[str, object], banks: Sequence[Tensor]) -> None:
         """Launch all steps; `buffers` are tensors, or the entries of a table of addresses."""
         multiply = multiplier(self.typed, getattr(torch, self.real), self.device)
@@ -219,13 +225,17 @@ class Launch:
         self.function, self.buffers, self.constants = function, buffers, constants
         self.tiling = tiling
         self.compiled: Any = None
+        self.launched: Any = None  # the compiled kernel on the grid of the step before
+        self.grid = (0, 0, 0)
         self.rest: tuple[object, ...] = ()
 
     def __call__(self, step: Step) -> None:
-        """Launch it for a step."""
-        grid = (-(-step.rows // self.tiling.rows), self.tiling.across, 1)
+        """Launch it for a step; without rows, to have it compiled and loaded."""
+        grid = (max(1, -(-step.rows // self.tiling.rows)), self.tiling.across, 1)
         if self.compiled is not None:
-            self.compiled[grid](*step, *self.rest)
+            if grid != self.grid:
+                self.launched, self.grid = self.compiled[grid], grid
+            self.launched(*step, *self.rest)
             return
         found = self.function[grid](
             *step, *self.buffers, **self.constants, num_warps=self.tiling.warps, num_stages=1,

@@ -101,7 +101,8 @@ class Graphs:
             name: None if buffers[name] is None else table[k : k + 1]
             for k, name in enumerate(external)
         }
-        fill(course, table, buffers)  # compiles what fills it
+        fill(course, table, buffers)
+        course.load(addresses)
         entry.table = table
         entry.replay = self.record(lambda: course.run(addresses, banks), course.device)
         if entry.replay is None:
