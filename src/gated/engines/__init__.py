@@ -11,18 +11,22 @@ from typing import NamedTuple
 
 import torch
 
-from gated.engines import cpu, padded, pytorch, reference
+from gated.engines import cpu, padded, pytorch, reference, scan
 from gated.engines.cpu import stepper
 from gated.engines.job import Engine, Form, Job, Result, Values, any_number, nothing, traced
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
-ENGINES: dict[str, Engine] = {"cpu": cpu, "torch": pytorch, "reference": reference}
+ENGINES: dict[str, Engine] = {
+    "cpu": cpu, "scan": scan, "torch": pytorch, "reference": reference,
+}  # fmt: skip
 # those that run jobs of which no size depends on a length
-_PADDED = ("cpu",)
+_PADDED = ("cpu", "scan")
 
 # a call of so few steps and rows, and fewer multiplications, costs more than what a kernel saves
 _FEW_ROWS, _LITTLE = 64, 10_000_000
+# steps from which on a scan is quicker than a loop
+_LONG = 256
 
 __all__ = [
     "ENGINES", "Choice", "Form", "Job", "Result", "Values", "check_name", "choose", "run",
@@ -115,7 +119,8 @@ def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
         return engine, []
     against: list[str] = []
     for name in AUTOMATIC:
-        reason = (_slower(job) if name == "cpu" else None) or _against(name, job)
+        quicker = _QUICKER_ELSEWHERE.get(name, _nothing)(job)
+        reason = quicker or _against(name, job)
         if reason is None:
             if name == "reference" and "cpu" in AUTOMATIC:
                 cpu.warn_if_uncompiled(job)
@@ -137,3 +142,19 @@ def _slower(job: Job) -> str | None:
     if rows > _FEW_ROWS or work >= _LITTLE:
         return None
     return "PyTorch's own operator is as quick for so little work"
+
+
+def _too_short(job: Job) -> str | None:
+    """Why a loop over time is quicker than a scan."""
+    sizes = job.batch_sizes
+    steps = len(job.sequence) if sizes is None else len(sizes)
+    if any_number(steps) or steps >= _LONG:
+        return None
+    return f"a loop over {steps} steps takes no longer; from {_LONG} on it does"
+
+
+def _nothing(job: Job) -> None:
+    """Nothing is quicker."""
+
+
+_QUICKER_ELSEWHERE = {"cpu": _slower, "scan": _too_short}

@@ -21,24 +21,33 @@ from gated.equations.symbols import Node
 Loop = Callable[[Sizes, Sequence[Tensor | None]], tuple[Tensor, ...]]
 
 
+# given layer, direction and the layer's inputs: the first state at every step, the last states,
+# and every named value if it is wanted
+Direction = Callable[[int, int, Mapping[str, Tensor]], tuple[Tensor, Sequence[Tensor], Named]]
+
+
 def run(job: Job, loops: Loops) -> Result:
-    """Run the job by the loops of its cell, in the type of its inputs."""
+    """Run the job by the loops of its cell."""
+    over = [_over_time(job, loops, d == 1) for d in range(job.num_directions)]
+    return layered(job, lambda layer, d, inputs: _direction(job, layer, d, inputs, loops, over[d]))
+
+
+def layered(job: Job, run_one: Direction) -> Result:
+    """Run the job, layer by layer, in the type of its inputs."""
     device = job.sequence.device.type
     if device == "meta" or not torch.is_autocast_enabled(device):
-        return _run(job, loops)
+        return _layered(job, run_one)
     with torch.autocast(device, enabled=False):
-        return _run(job, loops)
+        return _layered(job, run_one)
 
 
-def _run(job: Job, loops: Loops) -> Result:
+def _layered(job: Job, run_one: Direction) -> Result:
     inputs, finals, traces = dict(job.inputs), [], []
     first = next(iter(inputs))
-    directions = range(job.num_directions)
-    over = [_over_time(job, loops, d == 1) for d in directions]
     for layer in range(job.num_layers):
         if layer and job.training and job.dropout:
             inputs[first] = torch.nn.functional.dropout(inputs[first], job.dropout)
-        runs = [_direction(job, layer, d, inputs, loops, over[d]) for d in directions]
+        runs = [run_one(layer, d, inputs) for d in range(job.num_directions)]
         finals += [final for _, final, _ in runs]
         traces.append([trace for *_, trace in runs])
         outputs = [output for output, *_ in runs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from functools import lru_cache
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gated.engines.scan import kernels
 from gated.engines.scan.loop import GROWTH, real
 from gated.engines.scan.steps import Steps
+from gated.engines.triton.launch import REALS, launch
 
 # Programs that each multiprocessor gets: with loads 7 steps ahead, 16 bytes a thread, they have 56
 # kilobytes on the way, and 25 hide the memory's latency (about 700 ns at 4.8 terabytes a second).
@@ -19,12 +20,6 @@ _PROGRAMS = 8
 _MULTIPROCESSORS = 132
 _STAGES = 8
 _SHORTEST = 32  # steps of a chunk
-
-
-@lru_cache(maxsize=1)
-def available() -> bool:
-    """Whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
 
 
 def scan(
@@ -42,8 +37,6 @@ def scan(
             product of each state and of the one before among these is wanted too.
         chunk: the steps of a chunk; None chooses.
     """
-    from gated.engines.scan import kernels
-
     a, b, initial = (v.contiguous() for v in (a, b, initial))
     width = _width(b)
     count = len(steps.sizes) if steps.sizes is not None else steps.total // steps.batch
@@ -102,22 +95,19 @@ class _Call:
     """What every kernel is told of the rows."""
 
     def __init__(self, like: Tensor, steps: Steps, count: int, chunk: int):
-        import triton.language as tl
-
         self.full = steps.sizes is None
         # not read where all rows reach all steps
         self.offsets = like if self.full else steps.offsets.to(like.device)
         self.lengths = like if self.full else steps.lengths.to(like.device)
         self.numbers = {"count": count, "batch": steps.batch, "n": like.shape[1], "chunk": chunk}
         self.reverse = steps.reverse
-        self.real = tl.float64 if like.dtype == torch.float64 else tl.float32
-        self.like = like
+        self.real = REALS["float64" if like.dtype == torch.float64 else "float32"]
 
     def __call__(self, kernel: Any, chunks: int, width: int, *tensors: Tensor, **given: Any) -> None:
         programs = chunks * self.numbers["batch"] * math.ceil(self.numbers["n"] / width)
-        with torch.cuda.device_of(self.like):
-            kernel[(programs,)](
-                *tensors, offsets=self.offsets, lengths=self.lengths, **self.numbers, **given,
-                FULL=self.full, REVERSE=self.reverse, REAL=self.real, WIDTH=width,
-                STAGES=_STAGES, num_warps=1, enable_fp_fusion=True,
-            )  # fmt: skip
+        constants = {
+            **self.numbers, **given, "offsets": self.offsets, "lengths": self.lengths,
+            "FULL": self.full, "REVERSE": self.reverse, "REAL": self.real, "WIDTH": width,
+            "STAGES": _STAGES,
+        }  # fmt: skip
+        launch(kernel, (programs,), self.offsets.device, tensors, constants, warps=1, stages=_STAGES)

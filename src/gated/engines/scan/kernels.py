@@ -61,7 +61,7 @@ def _load(
     offset = tl.load(b + at, mask=here, other=0).to(REAL)
     if SHIFTED:
         before = _at(tl.maximum(s - 1, 0), row, offsets, batch, n, length, FULL, REVERSE) + u
-        factor = tl.load(a + before, mask=here & (s > 0), other=1).to(REAL)
+        factor = tl.load(a + before, mask=u < tl.where(s > 0, n, 0), other=1).to(REAL)
     else:
         factor = tl.load(a + at, mask=here, other=1).to(REAL)
     return factor, offset, at
@@ -108,7 +108,7 @@ def starts(
         at = (k * batch + row) * n + u
         tl.store(start + at, h, mask=here)
         first = k * chunk
-        whole = here & (first + chunk < length)
+        whole = u < tl.where(first + chunk < length, n, 0)
         p = tl.load(product + at, mask=whole, other=1)
         e = tl.load(end + at, mask=whole, other=0)
         found = p * h + e
@@ -148,8 +148,8 @@ def states(
             tl.store(out + at, h, mask=here)
             if WITH_A:
                 # what was before a step stands at the next one, since time runs back here
-                inner = s + 1 < length
+                inner = u < tl.where(s + 1 < length, n, 0)
                 after = tl.minimum(s + 1, length - 1)
                 before = _at(after, row, offsets, batch, n, length, FULL, REVERSE) + u
-                value = tl.load(old + before, mask=here & inner, other=0).to(REAL)
+                value = tl.load(old + before, mask=inner, other=0).to(REAL)
                 tl.store(d_a + at, h * tl.where(inner, value, begin), mask=here)

@@ -8,12 +8,14 @@ They take packed rows. More steps than rows have may stand behind them: these co
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from gated.engines.scan import device, loop
+from gated.engines.scan import loop
 from gated.engines.scan.steps import Steps
 from gated.errors import EngineError
 
@@ -60,7 +62,7 @@ def _checked(like: Tensor, sizes: Tensor | None, initial: Tensor, *others: Tenso
     if any(v.dtype != like.dtype or v.device != like.device for v in (initial, *others)):
         raise EngineError("a scan of tensors of several types, or on several devices")
     if sizes is None:
-        if total % max(batch, 1) or not batch:
+        if total % max(batch, 1) or (total and not batch):
             raise EngineError(f"{total} steps are not as many for each of {batch} rows")
         return None
     reach = sizes.to(torch.int64)
@@ -79,7 +81,9 @@ def _scan(
     steps = _steps(initial, a.shape[0], _checked(a, sizes, initial, b), reverse)
     if not a.numel() or steps.none:
         return torch.zeros_like(b), initial.clone()
-    if _on_device(a):
+    if _by_kernels(a):
+        from gated.engines.scan import device
+
         states, _ = device.scan(a, b, initial, steps, False)
     else:
         states = loop.scan(a, b, initial, steps, False)
@@ -96,7 +100,9 @@ def _scan_back(
     back = _steps(initial, a.shape[0], reach, not reverse)
     if not a.numel() or ahead.none:
         return torch.zeros_like(a), torch.zeros_like(a), d_final.clone()
-    if _on_device(a):
+    if _by_kernels(a):
+        from gated.engines.scan import device
+
         found, d_a = device.scan(a, d_states, d_final, back, True, old=states, first=initial)
         assert d_a is not None, "it was asked for"
     else:
@@ -105,8 +111,14 @@ def _scan_back(
     return d_a, found, back.last(a, torch.ones_like(initial)) * back.last(found, d_final)
 
 
-def _on_device(value: Tensor) -> bool:
-    return value.is_cuda and device.available()
+def _by_kernels(value: Tensor) -> bool:
+    return value.is_cuda and _triton()
+
+
+@lru_cache(maxsize=1)
+def _triton() -> bool:
+    """Whether Triton is installed; without it a GPU gets the operations of a CPU."""
+    return find_spec("triton") is not None
 
 
 def _fake_scan(
