@@ -1,4 +1,4 @@
-"""The minimal LSTM and GRU: gates see x alone, time may be a scan (no engine does so yet)."""
+"""The minimal LSTM and GRU: gates see x alone, so time may be a scan."""
 
 from gated.equations import Cell, W, b, sigmoid, softplus
 

@@ -1,6 +1,6 @@
 """Which states are affine in themselves, unit by unit, so that time may be a scan.
 
-    s = a ⊙ s₋ + b,  a and b free of s₋ and of every state that is not known by then
+s = a ⊙ s₋ + b,  a and b free of s₋ and of every state that is not known by then
 """
 
 from __future__ import annotations
@@ -94,8 +94,7 @@ def _form(state: str, node: Node, args: list[Form]) -> Form:
     if node.op == "div" and args[1].coefficient is None:
         return Form(*(_scaled("div", part, args[1].offset) for part in first))
     if node.op == "select" and first.coefficient is None:
-        condition, *both = node.args
-        return Form(*(_selected(condition, parts) for parts in zip(*args[1:], strict=True)))
+        return Form(*(_selected(node.args[0], parts) for parts in zip(*args[1:], strict=True)))
     if node.op in _ACROSS_UNITS:
         what = describe(node.args[0]) if node.op in PRODUCTS else node.op
         raise CellError(f"{what} mixes the units of the state {state}")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scan_cases import by_hand
+from scan_cases import HARD, by_hand
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -19,7 +19,6 @@ RAGGED = [4, 4, 3, 1, 1]
 TIGHT = {"rtol": 1e-5, "atol": 1e-7}
 # sizes of steps: all rows reach all, some, one row, one step, one of everything, some reach none
 BATCHES = [None, RAGGED, [1] * 7, [3], [1], [2, 2, 0, 0]]
-LARGE = 3e38
 
 
 def steps(sizes: list[int] | None, reverse: bool, batch: int = 4, count: int = 6) -> Steps:
@@ -41,14 +40,12 @@ both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "bac
 @each
 @both_ways
 @pytest.mark.parametrize("shifted", [False, True], ids=["own", "last"])
-@pytest.mark.parametrize("length", [1, 2, 5, 6, 7, 100])
+@pytest.mark.parametrize("length", [1, 2, 5, 6, 100])
 def test_pieces_of_any_length_give_what_a_loop_over_each_row_gives(sizes, reverse, shifted, length):
     rows = steps(sizes, reverse)
     a, b, initial = values(rows)
     found = loop.scan(a, b, initial, rows, shifted, length)
-    torch.testing.assert_close(
-        found, by_hand(a, b, initial, rows, shifted), rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(found, by_hand(a, b, initial, rows, shifted), rtol=1e-12, atol=1e-12)
 
 
 @each
@@ -143,26 +140,6 @@ def test_states_of_16_bits_are_carried_in_32(dtype):
     assert torch.equal(found, wide.to(dtype))
 
 
-def line(*numbers: float) -> Tensor:
-    return torch.tensor(numbers).unsqueeze(1)
-
-
-# coefficients, offsets and a first state whose products leave the range of float32
-HARD = {
-    "grows, but stays in its place": (line(*[2.0] * 200), line(*[-1.0] * 200), 1.0),
-    "no state to grow": (line(*[1e30] * 8), line(*[0.0] * 8), 0.0),
-    "up and down": (line(1e30, 1e30, 1e-30, 1e-30).repeat(2, 1), line(*[0.0] * 8), 1e-30),
-    "down and up": (line(1e-25, 1e-25, 1e25, 1e25).repeat(2, 1), line(*[0.0] * 8), 1e20),
-    "a large state fades": (line(*[1e-20] * 8), line(*[0.0] * 8), 1e38),
-    "large ends of both signs": (line(*[1.0] * 6), line(LARGE, 0, -LARGE, LARGE, -LARGE, 0), -LARGE),
-    "it overflows": (line(*[3.0] * 100), line(*[1.0] * 100), 1.0),
-    "the first state is infinite": (line(*[0.5] * 8), line(*[1.0] * 8), torch.inf),
-    "an offset is infinite": (line(*[0.5] * 8), line(1, 1, 1, torch.inf, 1, 1, 1, 1), 1.0),
-    "an offset is NaN": (line(*[0.5] * 8), line(1, 1, 1, torch.nan, 1, 1, 1, 1), 1.0),
-    "a coefficient is NaN": (line(1, 1, 1, torch.nan, 1, 1, 1, 1), line(*[1.0] * 8), 1.0),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("which", HARD)
 def test_pieces_are_finite_infinite_or_nan_where_the_loop_is(which):
     a, b, first = HARD[which]
@@ -219,7 +196,10 @@ def test_equal_calls_give_equal_bits_and_the_order_of_rows_changes_none():
         ({"b": torch.zeros(5, N_UNITS)}, "a scan of"),
         ({"initial": torch.zeros(4, 2)}, "from states"),
         ({"initial": torch.zeros(4, N_UNITS)}, "several types"),
-        ({"batch_sizes": None, "initial": torch.zeros(5, N_UNITS).double()}, "not as many for each"),
+        (
+            {"batch_sizes": None, "initial": torch.zeros(5, N_UNITS).double()},
+            "not as many for each",
+        ),
         ({"batch_sizes": torch.tensor([3, 4])}, "batch_sizes is"),
         ({"batch_sizes": torch.tensor([5, 1])}, "batch_sizes is"),
         ({"batch_sizes": torch.tensor([4, 4, 4, 4])}, "batch_sizes is"),

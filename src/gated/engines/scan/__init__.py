@@ -109,8 +109,7 @@ class _Direction:
             return
         initial = self.initial[name]
         a, b = (self._everywhere(n, name) for n in (recurrence.coefficient, recurrence.offset))
-        flat = (v.flatten(1) for v in (a, b, initial))
-        states, final = operators.scan(*flat, self.steps)
+        states, final = operators.scan(a.flatten(1), b.flatten(1), initial.flatten(1), self.steps)
         self.known[self.graph.updates[name]] = states.view(a.shape)
         self.final[name] = final.view(initial.shape)
 

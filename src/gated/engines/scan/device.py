@@ -103,11 +103,15 @@ class _Call:
         self.reverse = steps.reverse
         self.real = REALS["float64" if like.dtype == torch.float64 else "float32"]
 
-    def __call__(self, kernel: Any, chunks: int, width: int, *tensors: Tensor, **given: Any) -> None:
+    def __call__(
+        self, kernel: Any, chunks: int, width: int, *tensors: Tensor, **given: Any
+    ) -> None:
         programs = chunks * self.numbers["batch"] * math.ceil(self.numbers["n"] / width)
         constants = {
             **self.numbers, **given, "offsets": self.offsets, "lengths": self.lengths,
             "FULL": self.full, "REVERSE": self.reverse, "REAL": self.real, "WIDTH": width,
             "STAGES": _STAGES,
         }  # fmt: skip
-        launch(kernel, (programs,), self.offsets.device, tensors, constants, warps=1, stages=_STAGES)
+        launch(
+            kernel, (programs,), self.offsets.device, tensors, constants, warps=1, stages=_STAGES
+        )

@@ -30,24 +30,14 @@ def _place(batch, n, WIDTH: tl.constexpr):
 @triton.jit
 def _length(row, lengths, count, FULL: tl.constexpr):
     """How many steps the row has."""
-    if FULL:
-        length = count
-    else:
-        length = tl.load(lengths + row).to(tl.int32)
-    return length
+    return count if FULL else tl.load(lengths + row).to(tl.int32)
 
 
 @triton.jit
 def _at(s, row, offsets, batch, n, length, FULL: tl.constexpr, REVERSE: tl.constexpr):
     """Where a step stands that is counted from where the row begins."""
-    if REVERSE:
-        t = length - 1 - s
-    else:
-        t = s
-    if FULL:
-        step = t * batch
-    else:
-        step = tl.load(offsets + t)
+    t = length - 1 - s if REVERSE else s
+    step = t * batch if FULL else tl.load(offsets + t)
     return (step + row) * n  # row has 64 bits
 
 

@@ -40,8 +40,8 @@ def scan(
         length: the steps of a piece; None chooses, the whole of time is no cut.
     """
     if real(b) != b.dtype:
-        wider = (v.to(real(b)) for v in (a, b, initial))
-        return scan(*wider, steps, shifted, length).to(b.dtype)
+        a, wide, initial = (v.to(real(b)) for v in (a, b, initial))
+        return scan(a, wide, initial, steps, shifted, length).to(b.dtype)
     out = torch.zeros_like(b)
     sizes = _sizes(steps)
     count = len(sizes)
