@@ -220,6 +220,7 @@ def test_the_choice_says_why():
     assert engine == "reference"
     assert reason == (
         "cpu: the CPU engine computes in float32 and float64, not in torch.bfloat16; "
+        "scan: a loop over 5 steps takes no longer; from 256 on it does; "
         "torch: PyTorch's fused operators do not show their gates"
     )
     lstm.engine = "torch"
@@ -286,7 +287,7 @@ def test_a_projected_cell_of_ones_own_is_found_too():
 
 
 def test_the_environment_can_leave_engines_out():
-    assert engines.allowed(None) == ("cpu", "torch", "reference")
+    assert engines.allowed(None) == ("cpu", "scan", "torch", "reference")
     assert engines.allowed("torch") == ("torch", "reference")
     assert engines.allowed(" reference, cpu") == ("cpu", "reference")
     with pytest.raises(OptionError, match="engine='cuda'"):

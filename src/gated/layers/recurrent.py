@@ -60,7 +60,7 @@ class Recurrent(nn.Module):
         init: how parameters start: "uniform", "orthogonal", "irnn" or `gated.Chrono(max_steps)`.
         forget_bias: the bias of the gate that keeps the memory, both of PyTorch's summed; drawn as
             the others if None.
-        engine: "auto" (the fastest that is right), "cpu", "torch" or "reference".
+        engine: "auto" (the fastest that is right), "cpu", "scan", "torch" or "reference".
         sizes: values of the further letters a cell names, as P=16 for "lstmp".
 
     Parameters are named and shaped as in `torch.nn` where the cell is one of PyTorch's, found by

@@ -7,7 +7,6 @@
 A program has one row, one chunk and a block of units, which stand side by side in memory. Loads
 run some steps ahead of the one that is worked on. Rows end at their own length.
 """
-# ruff: noqa: D103
 # mypy: ignore-errors
 
 import triton
@@ -63,6 +62,7 @@ def ends(
     FULL: tl.constexpr, REVERSE: tl.constexpr, SHIFTED: tl.constexpr,
     REAL: tl.constexpr, WIDTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
+    """Each chunk from 0: where it ends, and the product of its coefficients."""
     k, row, u = _place(batch, n, WIDTH)
     length = _length(row, lengths, count, FULL)
     here = u < n
@@ -90,6 +90,7 @@ def starts(
     FULL: tl.constexpr, REVERSE: tl.constexpr, SHIFTED: tl.constexpr,
     REAL: tl.constexpr, WIDTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
+    """The state that each chunk starts from."""
     _, row, u = _place(batch, n, WIDTH)
     length = _length(row, lengths, count, FULL)
     here = u < n
@@ -122,6 +123,7 @@ def states(
     FULL: tl.constexpr, REVERSE: tl.constexpr, SHIFTED: tl.constexpr, WITH_A: tl.constexpr,
     REAL: tl.constexpr, WIDTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
+    """Each chunk from its state: those after each step; WITH_A, the products with others too."""
     k, row, u = _place(batch, n, WIDTH)
     length = _length(row, lengths, count, FULL)
     here = u < n
