@@ -213,15 +213,15 @@ def test_pytorchs_cells_have_an_operator(name):
 def test_the_choice_says_why():
     lstm, x = gated.LSTM(D, H), torch.randn(5, 2, D)
     little = "cpu: PyTorch's own operator is as quick for so little work"
-    assert lstm.choice(x) == ("torch", little)
+    short = "scan: a loop over 5 steps takes no longer; from 256 on it does"
+    assert lstm.choice(x) == ("torch", f"{little}; {short}")
     assert lstm.choice(x, trace=True) == ("cpu", "it is the fastest that can run this")
     half = gated.LSTM(D, H, dtype=torch.bfloat16)
     engine, reason = half.choice(x.to(torch.bfloat16), trace=True)
     assert engine == "reference"
     assert reason == (
         "cpu: the CPU engine computes in float32 and float64, not in torch.bfloat16; "
-        "scan: a loop over 5 steps takes no longer; from 256 on it does; "
-        "torch: PyTorch's fused operators do not show their gates"
+        f"{short}; torch: PyTorch's fused operators do not show their gates"
     )
     lstm.engine = "torch"
     assert lstm.choice(x) == ("torch", "asked for by name")
