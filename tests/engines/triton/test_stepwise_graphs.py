@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
 pytest.importorskip("triton")
 
-from compared import backward, check, close, forward, gradients, named
+from compared import ahead, astern, check, check_gradients, loss_of, named
 from oracle import Case
 
 from gated.engines.triton import graphs, stepwise
@@ -18,6 +19,7 @@ from gated.engines.triton.graphs import Graphs
 from gated.engines.triton.stepwise import Stepwise
 
 Work = Callable[[], None]
+close = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-12)
 
 
 class Recorder:
@@ -61,7 +63,7 @@ def steps_of(case: Case) -> Stepwise:
 
 def check_forward(case: Case, steps: Stepwise) -> None:
     wanted = case.by_hand(case.leaves())
-    close(forward(case, steps, training=False)["final_h"], wanted["final_h"])
+    close(ahead(case, steps, training=False)["final_h"], wanted["final_h"])
 
 
 @pytest.mark.parametrize("name", ["gru-reset-before", "peephole"])
@@ -88,12 +90,12 @@ def test_what_training_saved_stays_while_the_same_graph_runs_for_others(
     wanted = first.by_hand(leaves)
     for warm in (second, layer):
         check(warm, steps)
-    saved = forward(first, steps, training=True)
+    saved = ahead(first, steps)
     for between in (second, layer):
         check(between, steps)
-    backward(first, steps, saved, wanted).backward()
-    for key, value in gradients(first, saved).items():
-        close(value, leaves[key].grad)
+    astern(first, steps, saved)
+    loss_of(first, saved, wanted).backward()
+    check_gradients(first, saved, leaves, close)
     assert recorder.replayed > 0
 
 
@@ -144,10 +146,10 @@ def test_a_call_may_begin_in_inference_mode_and_come_again_outside(recorder: Rec
     case = case_of()
     steps = steps_of(case)
     with torch.inference_mode():
-        forward(case, steps, training=False)
+        ahead(case, steps, training=False)
     check_forward(case, steps)
     case.given["bank_0"].requires_grad_()
-    forward(case, steps, training=False)
+    ahead(case, steps, training=False)
     assert recorder.recorded == 1
 
 
@@ -171,7 +173,7 @@ def test_the_calls_of_late_are_remembered_as_many_as_may_be(monkeypatch) -> None
     case = case_of()
     steps = steps_of(case)
     for batch in (1, 2, 1, 3):
-        forward(of_batch(case, batch), steps, training=False)
+        ahead(of_batch(case, batch), steps, training=False)
     assert calls(held) == [1, 3]
 
 
@@ -183,7 +185,7 @@ def test_the_memory_between_kernels_has_a_bound_that_the_latest_call_alone_may_p
     held = Graphs(8, 1, None)
     monkeypatch.setattr(stepwise, "GRAPHS", held)
     for batch in (1, 2):
-        forward(of_batch(case, batch), steps, training=False)
+        ahead(of_batch(case, batch), steps, training=False)
         assert calls(held) == [batch]
 
 
@@ -194,7 +196,7 @@ def test_calls_go_with_the_memory_of_their_matrices(monkeypatch) -> None:
     case = case_of()
     steps = steps_of(case)
     for _ in range(2):
-        forward(case, steps, training=False)
+        ahead(case, steps, training=False)
     gc.collect()
     (entry,) = held.entries.values()
     assert entry.replay is not None

@@ -255,7 +255,7 @@ def steps(rows: Rows, *, backward: bool) -> list[Step]:
         order.reverse()
     found = []
     for k, (before, t, after) in enumerate(
-        zip([None, *order[:-1]], order, [*order[1:], None], strict=True)
+        zip([None, *order], order, [*order[1:], None], strict=False)
     ):
         joined = 0 if before is None else min(sizes[t], sizes[before])
         goes = 0 if after is None else min(sizes[t], sizes[after])

@@ -63,7 +63,13 @@ class Stepwise:
             for name, place in plan.turns:
                 course.at(place).copy_(_there(buffers, f"initial_{name}"))
 
-        self._run(plan, buffers, sizes, rows, before)
+        def after(course: Course) -> None:
+            for state in plan.loop.graph.states if not course.steps else ():
+                _there(buffers, f"final_{state.name}").copy_(
+                    _there(buffers, f"initial_{state.name}")
+                )
+
+        self._run(plan, buffers, sizes, rows, before, after)
 
     def backward(self, buffers: Buffers, sizes: Sizes, rows: Rows) -> None:
         """The loop backwards: it leaves the gradients of what the loop was given."""
@@ -88,7 +94,7 @@ class Stepwise:
 
     def _run(
         self, plan: Plan, buffers: Buffers, sizes: Sizes, rows: Rows, before: Around,
-        after: Around | None = None,
+        after: Around,
     ) -> None:  # fmt: skip
         """Prepare a plan for a call, or find it prepared, and launch it."""
         banks = [_there(buffers, f"bank_{k}") for k in range(len(plan.loop.banks))]
@@ -109,8 +115,7 @@ class Stepwise:
             with entry.course.lock:
                 before(entry.course)
                 GRAPHS.run(entry, external, banks)
-                if after is not None:
-                    after(entry.course)
+                after(entry.course)
 
     def _key(
         self, plan: Plan, buffers: Buffers, sizes: Sizes, rows: Rows, banks: list[Tensor],
