@@ -58,7 +58,7 @@ def test_few_and_no_steps_and_rows(engine, steps, batch):
 
 @pytest.mark.parametrize(("cell", "engine"), [("indrnn", "triton-resident"), ("minlstm", "scan")])
 def test_a_hundred_thousand_steps(cell, engine):
-    mine, truth = twins(cell, engine, 2, 8)
+    mine, truth = twins(cell, engine, width=2, hidden=8)
     given = sample(mine, LONG, 1)
     with torch.no_grad():
         right = truth(given.x)[0]

@@ -148,7 +148,7 @@ def _too_short(job: Job) -> str | None:
     """Why a loop over time is quicker than a scan."""
     sizes = job.batch_sizes
     steps = len(job.sequence) if sizes is None else len(sizes)
-    if any_number(steps) or steps >= _LONG:
+    if job.padded or any_number(steps) or steps >= _LONG:  # padded, a loop cannot run it
         return None
     return f"a loop over {steps} steps takes no longer; from {_LONG} on it does"
 

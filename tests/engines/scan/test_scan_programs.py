@@ -15,6 +15,7 @@ from torch.export import Dim, export
 from torch.utils._pytree import tree_leaves
 
 import gated
+from gated import engines
 
 D, H = 6, 4
 SIZES = [(5, 3), (7, 2)]
@@ -72,6 +73,14 @@ def test_one_whole_graph_serves_all_sizes_forward_and_backward(cell, options, ra
         agree(results(compiled, plain, size, **call), results(plain, plain, size, **call))
         graphs.append(counter.frame_count)
     assert len(set(graphs)) == 1
+
+
+def test_auto_takes_it_for_short_sequences_too_where_lengths_are_not_known(monkeypatch):
+    monkeypatch.setattr(engines, "AUTOMATIC", engines.allowed("scan"))
+    plain = gated.Recurrent(LINEAR[0], D, H)
+    compiled = torch.compile(plain, backend="aot_eager", fullgraph=True)
+    call = {"lengths": lengths(5, 3)}
+    agree(results(compiled, plain, (5, 3), **call), results(plain, plain, (5, 3), **call))
 
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])

@@ -53,7 +53,7 @@ def scan(
         whole(kernels.ends, chunks - 1, width, *parts, limit=GROWTH, SHIFTED=shifted)
         whole(kernels.starts, 1, min(width, 32), *parts, initial, start, limit=GROWTH,
               SHIFTED=shifted)  # fmt: skip
-    make = torch.empty_like if steps.sizes is None else torch.zeros_like
+    make = torch.empty_like if steps.exact else torch.zeros_like
     out, products = make(b), None
     if old is not None and first is not None:
         products = make(a)

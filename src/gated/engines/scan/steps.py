@@ -69,6 +69,11 @@ class Steps:
         """Whether no row has a step."""
         return self.sizes is not None and not bool(self.sizes.any())
 
+    @property
+    def exact(self) -> bool:
+        """Whether rows have all the steps that there are."""
+        return self.sizes is None or int(self.sizes.sum()) == self.total
+
     @cached_property
     def _ends(self) -> Tensor:
         assert self.sizes is not None, "asked for where rows differ"
