@@ -14,6 +14,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -136,7 +137,7 @@ def _dropper(graphs: weakref.ref[Graphs], key: Hashable) -> Callable[[object], N
 
 def record(work: Work, device: torch.device) -> Work | None:
     """Capture launches as a CUDA graph; None, with a warning, if that fails."""
-    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    graph, side = torch.cuda.CUDAGraph(), _beside(device, stream(device))
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):  # the library takes memory of its own before the capture
         one = torch.ones(16, 16, device=device)
@@ -150,3 +151,9 @@ def record(work: Work, device: torch.device) -> Work | None:
         return None
     torch.cuda.current_stream(device).wait_stream(side)
     return graph.replay
+
+
+@lru_cache(maxsize=32)
+def _beside(device: torch.device, stream: int) -> torch.cuda.Stream:
+    """Where the graphs of a stream are captured: the library keeps memory for each such place."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
