@@ -1,7 +1,7 @@
 """Engines run any cell over time.
 
-Each is a module with `supports(job)`, which gives a reason or None, and `run(job)`. `choose` takes
-the first that can, and says why; an engine asked for by name never silently falls back.
+Each has `supports(job)`, which gives a reason or None, and `run(job)`. `choose` takes the first
+that can, and says why; an engine asked for by name never silently falls back.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ from typing import NamedTuple
 
 import torch
 
-from gated.engines import cpu, padded, pytorch, reference, scan
+from gated.engines import cpu, padded, pytorch, reference, scan, triton
 from gated.engines.cpu import stepper
 from gated.engines.job import Engine, Form, Job, Result, Values, any_number, nothing, traced
 from gated.errors import EngineError, OptionError
 
 # in the order in which `auto` tries them
 ENGINES: dict[str, Engine] = {
-    "cpu": cpu, "scan": scan, "torch": pytorch, "reference": reference,
-}  # fmt: skip
+    "cpu": cpu,
+    "scan": scan,
+    "torch": pytorch,
+    "triton": triton.ALL,
+    **triton.ONE,
+    "reference": reference,
+}
 # those that run jobs of which no size depends on a length
-_PADDED = ("cpu", "scan")
+_PADDED = ("cpu", "scan", "triton", *triton.ONE)
+# parts of one that `auto` takes as a whole
+_PARTS = tuple(triton.ONE)
 
 # a call of so few steps and rows, and fewer multiplications, costs more than what a kernel saves
 _FEW_ROWS, _LITTLE = 64, 10_000_000
@@ -43,7 +50,7 @@ def allowed(names: str | None) -> tuple[str, ...]:
         OptionError: there is no such engine.
     """
     if names is None:
-        return tuple(ENGINES)
+        return tuple(name for name in ENGINES if name not in _PARTS)
     wanted = {check_name(name.strip()) for name in names.split(",") if name.strip()}
     return tuple(name for name in ENGINES if name in wanted or name == "reference")
 
@@ -78,9 +85,12 @@ def choose(job: Job, engine: str = "auto") -> Choice:
         EngineError: the engine asked for by name cannot run it.
     """
     name, against = _pick(job, engine)
+    reasons = against or ["it is the fastest that can run this"]
     if engine != "auto":
-        return Choice(name, "asked for by name")
-    return Choice(name, "; ".join(against) or "it is the fastest that can run this")
+        reasons = ["asked for by name"]
+    if name == "triton":
+        reasons = [*reasons, triton.ALL.explain(job)]
+    return Choice(name, "; ".join(reasons))
 
 
 def run(job: Job, engine: str = "auto") -> Result:
@@ -150,11 +160,19 @@ def _too_short(job: Job) -> str | None:
     steps = len(job.sequence) if sizes is None else len(sizes)
     if job.padded or any_number(steps) or steps >= _LONG:  # padded, a loop cannot run it
         return None
+    if scan.supports(job) is not None:  # which says more
+        return None
     return f"a loop over {steps} steps takes no longer; from {_LONG} on it does"
+
+
+def _interpreted(job: Job) -> str | None:
+    """Why kernels for GPUs are slow."""
+    device = job.sequence.device.type
+    return None if device == "cuda" else f"it is for GPUs, the input is on {device}"
 
 
 def _nothing(job: Job) -> None:
     """Nothing is quicker."""
 
 
-_QUICKER_ELSEWHERE = {"cpu": _slower, "scan": _too_short}
+_QUICKER_ELSEWHERE = {"cpu": _slower, "scan": _too_short, "triton": _interpreted}

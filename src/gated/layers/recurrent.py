@@ -264,7 +264,7 @@ class Recurrent(nn.Module):
         states = arranged.leave_states(found.final, initial)
         if not trace:
             return shown, states
-        return shown, states, Trace(found.trace, found.reads or [job.inputs], arranged.leave)
+        return shown, states, Trace.of(found.trace, found.reads or [job.inputs], arranged.leave)
 
     def _job(
         self,

@@ -35,8 +35,27 @@ class Trace(Mapping[str, Traced]):
         leave: Callable[[Tensor], Tensor],
     ):
         """Values as an engine gave them, what it read, and how they are laid out for a caller."""
-        self._layers, self._reads, self._leave = [[*runs] for runs in layers], reads, leave
+        self._layers: list[list[Mapping[str, Tensor]]] = [[*runs] for runs in layers]
+        self._reads, self._leave = reads, leave
         self._laid_out: set[tuple[int, int]] = set()
+
+    @classmethod
+    def of(
+        cls,
+        layers: Sequence[Sequence[Mapping[str, Tensor]]],
+        reads: Sequence[Mapping[str, Tensor]],
+        leave: Callable[[Tensor], Tensor],
+    ) -> Trace:
+        """Values laid out when they are asked for; within a program, which ends before, at once."""
+        if not torch.compiler.is_compiling():
+            return cls(layers, reads, leave)
+
+        def left(values: Mapping[str, Tensor]) -> Values:
+            return {name: leave(value) for name, value in values.items()}
+
+        return cls(
+            [[left(v) for v in runs] for runs in layers], [left(r) for r in reads], _as_it_is
+        )
 
     @classmethod
     def joined(cls, traces: Sequence[Trace], axis: int) -> Trace:
@@ -50,7 +69,7 @@ class Trace(Mapping[str, Traced]):
         return cls(
             [[join([t.at(i, j) for t in traces]) for j in directions] for i in layers],
             [join([t.read(i) for t in traces]) for i in layers],
-            lambda value: value,
+            _as_it_is,
         )
 
     def at(self, layer: int = 0, direction: int = 0) -> Values:
@@ -123,6 +142,10 @@ class Trace(Mapping[str, Traced]):
             f"Trace({', '.join(self)}: {self.num_layers} layers x {self.num_directions} "
             f"directions, first {shape})"
         )
+
+
+def _as_it_is(value: Tensor) -> Tensor:
+    return value
 
 
 def _alone(values: Values) -> Values:

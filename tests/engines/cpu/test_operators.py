@@ -81,6 +81,7 @@ CASES = [
     pytest.param("lstm", {"batch_first": True}, True, {}, id="lengths"),
     pytest.param("gru-reset-before", {"num_layers": 2, "bidirectional": True}, True, {}, id="deep"),
     pytest.param("lstm", {}, False, {"trace": True}, id="trace"),
+    pytest.param("lstm", {"num_layers": 2}, True, {"trace": True}, id="trace of lengths"),
 ]
 
 

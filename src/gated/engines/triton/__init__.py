@@ -1,1 +1,98 @@
-"""The GPU engine: a cell's loop as generated Triton."""
+"""The GPU engine: any cell, fused over time, forward and backward, from generated Triton.
+
+What does not depend on the state is computed before the loop, for all steps at once, as one large
+product; so are the gradients of matrices after it. The loop runs by one of two strategies:
+
+    resident   a head fits one program: one kernel runs all steps, the weights held on the chip
+    stepwise   any size: at each step a library's products, and one generated kernel a stage
+
+`engine="triton"` takes the first that can run a call's sizes, `"triton-resident"` and
+`"triton-stepwise"` are these alone. Where TRITON_INTERPRET=1 stood in the environment when Triton
+was loaded, kernels run on tensors on the CPU, in Triton's interpreter: slow, and for tests.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from gated.engines.fused import run as fused
+from gated.engines.fused.obstacles import obstacle, of_call
+from gated.engines.job import Job, Result
+from gated.engines.triton.loops import REALS, STRATEGIES, Generated, generated
+
+_OLDEST = (8, 0)  # compute capability: bfloat16, and what Triton compiles for
+
+
+class Engine:
+    """The engine by all strategies, or by one alone."""
+
+    def __init__(self, strategy: str | None = None):
+        self.strategy = strategy
+
+    def supports(self, job: Job) -> str | None:
+        """None if a kernel can be generated for the job, else what stands in the way."""
+        x = job.sequence
+        against = _of_machine(x) or _of_type(x.dtype) or of_call(job) or obstacle(job.cell.graph)
+        if against:
+            return against
+        reasons = self._loops(job).against(job.sizes)
+        if any(reason is None for reason in reasons.values()):
+            return None
+        return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+    def explain(self, job: Job) -> str:
+        """The strategy that runs the job, and why not those before it."""
+        found: list[str] = []
+        for name, reason in self._loops(job).against(job.sizes).items():
+            if reason is None:
+                return "; ".join([f"strategy {name}", *found])
+            found.append(f"not {name}: {reason}")
+        raise AssertionError("supports() was asked first")
+
+    def run(self, job: Job) -> Result:
+        """Run the job."""
+        return fused.run(job, self._loops(job))
+
+    def _loops(self, job: Job) -> Generated:
+        return generated(job.cell.graph, job.sequence.dtype, job.trace, self.strategy)
+
+
+ALL = Engine()
+ONE = {f"triton-{name}": Engine(name) for name in STRATEGIES}
+
+
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def _missing() -> str | None:
+    """Why Triton cannot be used here."""
+    if find_spec("triton") is None:
+        return "Triton is not installed: it comes with PyTorch for GPUs on Linux"
+    return None
+
+
+def _of_machine(sequence: Tensor) -> str | None:
+    device = sequence.device
+    if device.type == "cpu" and interpreted():
+        return _missing()
+    if device.type != "cuda":
+        return f"the Triton engine runs on a GPU, not on {device.type}"
+    if torch.version.hip is None and torch.cuda.get_device_capability(device) < _OLDEST:
+        has = ".".join(map(str, torch.cuda.get_device_capability(device)))
+        return f"it takes a GPU of compute capability 8.0 or later, this one has {has}"
+    return _missing()
+
+
+def _of_type(dtype: torch.dtype) -> str | None:
+    if dtype in REALS:
+        return None
+    types = ", ".join(str(t).removeprefix("torch.") for t in REALS)
+    return f"the Triton engine computes in {types}, not in {dtype}"

@@ -1,0 +1,196 @@
+"""The GPU engine in Triton's interpreter against the reference: every cell, both strategies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fused_cases import HARD, NEAR, RAGGED, B, D, H, T, agree, pair, results
+from torch.autograd import gradcheck, gradgradcheck
+
+import gated
+from gated.engines.triton import ONE
+from gated.equations import Cell, U, W, tanh
+from gated.errors import EngineError
+
+STRATEGIES = list(ONE)
+HALF = [torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("cell", gated.cells())
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_every_cell_forward_and_backward_in_both_directions(engine, cell):
+    fused, reference = pair(engine, cell, bidirectional=True, dtype=torch.float64)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize("cell", HARD)
+def test_rows_of_one_length(cell, engine):
+    fused, reference = pair(engine, cell, dtype=torch.float64)
+    agree(results(fused, None), results(reference, None), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize("cell", [*HARD, "layernorm-lstm"])
+def test_in_float32(cell, engine):
+    fused, reference = pair(engine, cell)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float32])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_16_bits_are_nearer_to_the_truth_than_a_loop_of_16_bit_operations(engine, dtype):
+    fused, loop = pair(engine, "lstm", dtype=dtype)
+    exact = pair(engine, "lstm", dtype=torch.float64)[1]
+    exact.load_state_dict(loop.state_dict())
+    x = torch.randn(T, 16, D, dtype=dtype)
+    with torch.no_grad():
+        right = exact(x.double())
+        ours, theirs = (distances(layer(x), right) for layer in (fused, loop))
+    assert all(a <= b for a, b in zip(ours, theirs, strict=True)), (ours, theirs)
+
+
+def distances(found, right):
+    """How far outputs and states are from the truth, as root of the mean square."""
+    pairs = zip((found[0], *found[1]), (right[0], *right[1]), strict=True)
+    return [float((one.double() - two).square().mean().sqrt()) for one, two in pairs]
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize(
+    ("cell", "maps"),
+    [
+        ("lstm", "diagonal"),
+        ("gru-reset-before", "diagonal"),
+        ("lstm", gated.Heads(2)),
+        ("slstm", gated.Heads(3)),
+    ],
+    ids=str,
+)
+def test_other_maps(cell, maps, engine):
+    fused, reference = pair(engine, cell, maps=maps, dtype=torch.float64)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+def test_layers_on_layers():
+    options = {"num_layers": 2, "bidirectional": True, "dtype": torch.float64}
+    fused, reference = pair("triton", "peephole", **options)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize("cell", [*HARD, "lstmp"])
+def test_a_trace_shows_every_gate_with_its_gradients(cell, engine):
+    found = []
+    for layer in pair(engine, cell, bidirectional=True, dtype=torch.float64):
+        torch.manual_seed(1)
+        x = torch.randn(T, B, D, dtype=torch.float64, requires_grad=True)
+        _, _, trace = layer(x, lengths=RAGGED, trace=True)
+        shown = [value for name in trace for value in (trace.at(0, 0)[name], trace.at(0, 1)[name])]
+        loss = sum((value * torch.randn_like(value)).sum() for value in shown)
+        gradients = torch.autograd.grad(
+            loss, [x, *layer.parameters()], allow_unused=True, materialize_grads=True
+        )
+        found.append([*shown, *gradients])
+    agree(*found, NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_a_trace_in_16_bits_has_the_type_of_the_call(engine):
+    layer = gated.LSTM(D, H, engine=engine, dtype=torch.bfloat16)
+    _, _, trace = layer(torch.randn(3, 2, D, dtype=torch.bfloat16), trace=True)
+    assert {trace[name].dtype for name in trace} == {torch.bfloat16}
+
+
+class OneMatrix(Cell):
+    def step(self, x, h):
+        h = tanh(W.h @ x + U.h @ h)
+        return h
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_a_product_with_nothing_added_to_it(engine):
+    fused, reference = pair(engine, OneMatrix, dtype=torch.float64)
+    agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_equal_calls_repeat_bit_for_bit(engine):
+    fused, _ = pair(engine, "peephole")
+    first, second = results(fused, RAGGED), results(fused, RAGGED)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_the_way_back_can_be_gone_twice(engine):
+    fused, _ = pair(engine, "lstm")
+    x = torch.randn(3, 2, D, requires_grad=True)
+    loss = fused(x)[0].square().sum()
+    (once,) = torch.autograd.grad(loss, x, retain_graph=True)
+    (again,) = torch.autograd.grad(loss, x)
+    assert torch.equal(once, again)
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+@pytest.mark.parametrize("cell", ["lstm", "layernorm-lstm", "slstm"])
+def test_a_row_of_nan_and_one_of_huge_numbers_change_no_other(cell, engine):
+    fused, _ = pair(engine, cell)
+    x = torch.randn(4, 5, D)
+    bad = x.clone()
+    bad[:, 1], bad[:, 3] = torch.nan, 1e30
+    with torch.no_grad():
+        (output, _), (spoilt, _) = fused(x), fused(bad)
+    assert torch.equal(output[:, [0, 2, 4]], spoilt[:, [0, 2, 4]])
+    assert spoilt[:, 1].isnan().all()
+    assert spoilt[:, 3].isfinite().all()
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_nan_in_padding_changes_nothing(engine):
+    fused, _ = pair(engine, "lstm")
+    x, lengths = torch.randn(4, 3, D), [4, 0, 2]
+    padded = x.clone()
+    padded[2:, 2], padded[:, 1] = torch.nan, torch.nan
+    found = []
+    for each in (x, padded):
+        each.requires_grad_()
+        output, states = fused(each, lengths=lengths)
+        (gradient,) = torch.autograd.grad(output.sum(), each)
+        found.append([output, *states, gradient])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_a_sequence_in_chunks_is_the_whole_one(engine):
+    fused, _ = pair(engine, "peephole", dtype=torch.float64)
+    x = torch.randn(6, 3, D, dtype=torch.float64)
+    with torch.no_grad():
+        whole, end = fused(x)
+        first, state = fused(x[:2])
+        second, last = fused(x[2:], state)
+    torch.testing.assert_close(torch.cat([first, second]), whole, rtol=0, atol=1e-14)
+    torch.testing.assert_close(last, end, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_derivatives_of_both_orders_are_those_of_finite_differences(engine):
+    layer = gated.LSTM(2, 3, engine=engine, dtype=torch.float64)
+    names = [name for name, _ in layer.named_parameters()]
+    point = (
+        torch.randn(2, 2, 2, dtype=torch.float64, requires_grad=True),
+        *(weight.detach().clone().requires_grad_() for weight in layer.parameters()),
+    )
+
+    def function(x, *weights):
+        given = dict(zip(names, weights, strict=True))
+        output, _ = torch.func.functional_call(layer, given, (x,), {"lengths": [2, 1]})
+        return output
+
+    assert gradcheck(function, point, rtol=1e-5, atol=1e-7, fast_mode=True)
+    assert gradgradcheck(function, point, rtol=1e-5, atol=1e-7, fast_mode=True)
+
+
+def test_a_strategy_asked_for_by_name_says_why_it_cannot():
+    layer = gated.LSTM(D, 4096, engine="triton-resident")
+    with pytest.raises(EngineError, match="'triton-resident' cannot run this: resident: "):
+        layer(torch.zeros(2, 1, D))
