@@ -66,7 +66,7 @@ def check_forward(case: Case, steps: Stepwise) -> None:
     close(ahead(case, steps, training=False)["final_h"], wanted["final_h"])
 
 
-@pytest.mark.parametrize("name", ["gru-reset-before", "peephole"])
+@pytest.mark.parametrize("name", ["gru-reset-before", "peephole", "slstm"])
 def test_a_call_that_comes_again_is_recorded_once_and_right_each_time(
     recorder: Recorder, name: str
 ) -> None:

@@ -60,7 +60,7 @@ class Course:
         like: has the job's type, and is where it runs.
 
     Attributes:
-        memory: what stands between kernels, by name.
+        memory: what stands between kernels, by name; size: its bytes.
         lock: held by whoever uses the memory.
     """
 
@@ -74,6 +74,7 @@ class Course:
         self.functions = kernels(text)
         self.lock = threading.Lock()
         self.memory = self._memory()
+        self.size = sum(value.numel() * value.element_size() for value in self.memory.values())
         self.steps = steps(rows, backward=plan.name == "backward")
         self._views: dict[tuple[int, int], Views] = {}
         self._tilings = {k.name: self._tiling(k) for k in plan.kernels if k is not None}
@@ -95,11 +96,6 @@ class Course:
                     dtype=self.typed if name in self.plan.typed else getattr(torch, self.real),
                 )  # fmt: skip
         return found
-
-    @property
-    def size(self) -> int:
-        """The bytes of the memory."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.memory.values())
 
     def row(self, buffer: Buffer, values: slice = slice(None)) -> int:
         """The numbers of some values in a row of a buffer."""
@@ -188,9 +184,10 @@ class Course:
 
     def load(self, buffers: Mapping[str, object]) -> None:
         """Have the kernels compiled and loaded, which cannot be done while a graph is captured."""
-        for kernel in self.plan.kernels:
-            if kernel is not None:
-                self.launch(kernel, buffers)(Step(0, 0, 0, 0, 0, 0, self.batch))
+        with np.errstate(all="ignore"):  # no number of it is left
+            for kernel in self.plan.kernels:
+                if kernel is not None:
+                    self.launch(kernel, buffers)(Step(0, 0, 0, 0, 0, 0, self.batch))
 
     def run(self, buffers: Mapping[str, object], banks: Sequence[Tensor]) -> None:
         """Launch all steps; `buffers` are tensors, or the entries of a table of addresses."""

@@ -64,8 +64,8 @@ class Graphs:
             # without its matrices a graph is of no use
             drop = _dropper(weakref.ref(self), key)
             found.held = [weakref.ref(bank.untyped_storage(), drop) for bank in banks]
+            self._forget()
         self.entries.move_to_end(key)
-        self._forget()
         return found
 
     def _forget(self) -> None:
