@@ -62,6 +62,11 @@ def test_rows_may_end_and_begin_at_any_step(lengths: tuple[int, ...], reverse: b
     check(case, steps_of(case))
 
 
+def test_a_state_that_the_next_step_does_not_read_has_no_gradient() -> None:
+    case = case_of("sru", RAGGED)
+    check(case, steps_of(case))
+
+
 def test_gradients_of_traced_values_arrive() -> None:
     case = case_of("gru-reset-before", RAGGED, traced=True)
     check(case, steps_of(case))
