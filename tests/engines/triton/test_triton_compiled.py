@@ -94,7 +94,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, int]]:
 
 def test_a_steps_values_stay_in_registers(compiled: list[dict[str, int]]) -> None:
     assert [kernel["stack"] for kernel in compiled] == [0, 0]
-    assert max(kernel["registers"] for kernel in compiled) < 168  # three programs find room
+    assert max(kernel["registers"] for kernel in compiled) < 128
 
 
 def test_a_steps_warps_meet_twice(compiled: list[dict[str, int]]) -> None:
@@ -103,4 +103,4 @@ def test_a_steps_warps_meet_twice(compiled: list[dict[str, int]]) -> None:
 
 def test_products_run_on_tensor_cores(compiled: list[dict[str, int]]) -> None:
     assert [kernel["products"] for kernel in compiled] == [8, 8]
-    assert max(kernel["instructions"] for kernel in compiled) < 800
+    assert max(kernel["instructions"] for kernel in compiled) < 500
