@@ -9,12 +9,14 @@ compute the same twice.
 Compiled for sm_90 (registers, bytes spilled, shared memory, instructions of a step; forward in
 training and backward, 16 rows):
 
-    LSTM, 24 heads of 32, bfloat16    4 warps   106, 0,   9 kB, 690    110, 0,  12 kB, 321
-    LSTM, 12 heads of 64, bfloat16    8 warps   137, 0,  35 kB, 713    146, 0,  41 kB, 332
-    LSTM, dense 128, bfloat16        16 warps   107, 0, 135 kB, 721    107, 0, 147 kB, 422
-    LSTM, 24 heads of 32, float32     4 warps   164, 0,  37 kB, 843    255, 104, 37 kB, 563
-    LSTM, dense 64, float32           8 warps   222, 0, 139 kB, 995    255, 88, 139 kB, 760
-    sLSTM, 24 heads of 32, bfloat16   4 warps   180, 0,   9 kB, 733    246, 0,  12 kB, 608
+    LSTM, 24 heads of 32, bfloat16    4 warps    96, 0,   9 kB, 463    112, 0,  12 kB, 316
+    LSTM, 12 heads of 64, bfloat16    8 warps   104, 0,  35 kB, 494    146, 0,  41 kB, 326
+    LSTM, dense 128, bfloat16        16 warps   104, 0, 135 kB, 512    107, 0, 147 kB, 417
+    LSTM, 24 heads of 32, float32     4 warps   164, 0,  37 kB, 584    255, 104, 37 kB, 555
+    LSTM, dense 64, float32           8 warps   236, 0, 139 kB, 619    255, 88, 139 kB, 755
+    sLSTM, 24 heads of 32, bfloat16   4 warps   158, 0,   9 kB, 646    236, 0,  12 kB, 562
+    LSTM normalised, dense 64, bf16   8 warps   255, 72, 35 kB, 1688   255, 640, 41 kB, 2563
+    IndRNN, 32 units, bfloat16        1 warp     40, 0,   0 kB, 23      62, 0,   0 kB, 48
 
 Float32 runs on tensor cores too, each number as two of tf32 ("tf32x3"): products are as exact as
 float32's own (3.3e-8 against 2.9e-8 of the terms' size, root mean square), where multiply-adds took
