@@ -163,7 +163,7 @@ def test_on_a_device_only_the_first_launch_of_a_kernel_asks_triton_what_its_argu
         def __getitem__(self, grid: tuple[int, ...]):
             return lambda *given, **_: calls.append((grid, "first")) or Compiled()
 
-    monkeypatch.setattr(course, "interpreted", lambda: False)
+    monkeypatch.setattr("gated.engines.triton.launch.interpreted", lambda: False)
     memory = torch.zeros(4)
     launch = Launch(Function(), [memory, None], {"W0": 8}, Tiling(2, (8,), 3, 4))
     for rows in (5, 5, 2):

@@ -8,20 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import triton.language as tl
 from torch import Tensor
 
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Buffer, Place
-from gated.engines.triton.launch import REALS, interpreted, kernels
 from gated.engines.triton.merged import Product
 from gated.engines.triton.multiplied import multiplier
 from gated.engines.triton.plan import Plan
 from gated.engines.triton.stagetext import Kernel
 from gated.equations.graph import length
 
-TYPES = {torch.float32: tl.float32, torch.float64: tl.float64,
-         torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}  # fmt: skip
 _PROGRAMS = 132  # that a kernel should have: the processors of a large GPU
 
 Buffers = Mapping[str, Tensor | None]
@@ -68,6 +64,8 @@ class Course:
         self, plan: Plan, text: str, real: str, sizes: Mapping[str, int], rows: Rows,
         buffers: Buffers, like: Tensor,
     ):  # fmt: skip
+        from gated.engines.triton.launch import kernels
+
         self.plan, self.real, self.batch = plan, real, rows.batch
         self.typed, self.device = like.dtype, like.device
         self.width = {width: length(width, sizes) for width in (1, *plan.sizes)}
@@ -79,7 +77,7 @@ class Course:
         self._views: dict[tuple[int, int], Views] = {}
         self._tilings = {k.name: self._tiling(k) for k in plan.kernels if k is not None}
         self._types = {
-            f"TYPE_{name}": None if given is None else TYPES[given.dtype]
+            name: "" if given is None else str(given.dtype).removeprefix("torch.")
             for name, given in buffers.items()
         }
 
@@ -123,6 +121,8 @@ class Course:
 
     def constants(self, kernel: Kernel) -> dict[str, object]:
         """What a kernel is compiled for, in the order in which its text declares it."""
+        import triton.language as tl
+
         plan, tiling = self.plan, self._tilings[kernel.name]
         found: dict[str, object] = {
             f"W{k}": self.width[width] for k, width in enumerate([*plan.sizes][: kernel.sizes])
@@ -131,12 +131,12 @@ class Course:
             found |= {f"SIZE_{k}": self.width[width], f"BLOCK_{k}": block}
         for name in kernel.buffers:
             if name in plan.external:
-                found[f"TYPE_{name}"] = self._types[f"TYPE_{name}"]
+                found[f"TYPE_{name}"] = getattr(tl, self._types[name], None)
         buffers = (*plan.scratch.values(), *plan.external.values())
         beyond = max(map(self.row, buffers)) * (self.batch + tiling.rows)
         found["ROWS"] = tiling.rows
         found["INDEX"] = tl.int32 if beyond < 2**31 else tl.int64
-        return found | {"REAL": REALS[self.real]}
+        return found | {"REAL": getattr(tl, self.real)}
 
     def launch(self, kernel: Kernel, buffers: Mapping[str, object]) -> Launch:
         """A kernel with its buffers."""
@@ -219,7 +219,10 @@ class Launch:
     def __init__(
         self, function: Any, buffers: list[object], constants: dict[str, object], tiling: Tiling
     ):
+        from gated.engines.triton.launch import interpreted
+
         self.function, self.buffers, self.constants = function, buffers, constants
+        self.interpreted = interpreted()
         self.tiling = tiling
         self.compiled: Any = None
         self.launched: Any = None  # the compiled kernel on the grid of the step before
@@ -238,7 +241,7 @@ class Launch:
             *step, *self.buffers, **self.constants, num_warps=self.tiling.warps, num_stages=1,
             enable_fp_fusion=True,  # Triton 3.9 warns that its default will change
         )  # fmt: skip
-        if not interpreted():
+        if not self.interpreted:
             self.compiled = found
             memory = (b.data_ptr() if isinstance(b, Tensor) else b for b in self.buffers)
             self.rest = (*memory, *self.constants.values())
