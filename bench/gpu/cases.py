@@ -45,7 +45,7 @@ def heads() -> Iterator[Case]:
     """FlashRNN's figures on an H100 are in `PUBLISHED`."""
     for count, mode in product((24, 12), MODES):
         problem = Problem("lstm", mode, 16, 1024, 768, "bfloat16", heads=count)
-        yield Case("heads", [_alone("heads", problem, engine) for engine in ("auto", STEPWISE)])
+        yield Case("heads", [_alone("heads", problem, engine) for engine in ("auto", RESIDENT)])
 
 
 # of the cases of `heads`, in milliseconds, without the input product: what FlashRNN publishes for
