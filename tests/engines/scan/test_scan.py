@@ -118,17 +118,16 @@ def test_derivatives_of_first_and_second_order_are_those_of_finite_differences(s
     assert gradgradcheck(function, inputs, **TIGHT)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_hundred_thousand_steps_are_as_exact_as_their_type(dtype):
+def test_a_hundred_thousand_steps_are_as_exact_as_their_type():
     count = 100_000
     rows = Steps(None, count, 1, False)
-    a = torch.rand(count, 2, dtype=torch.float64) * 0.2 + 0.8
-    b = torch.randn(count, 2, dtype=torch.float64)
-    given = [v.to(dtype) for v in (a, b, torch.ones(1, 2))]
-    found = loop.scan(*given, rows, False)
-    wide = loop.scan(*(v.double() for v in given), rows, False, length=count)
-    near = 1e-12 if dtype == torch.float64 else 1e-6
-    assert (found.double() - wide).abs().max() <= near * wide.abs().max()
+    given = (torch.rand(count, 2) * 0.2 + 0.8, torch.randn(count, 2), torch.ones(1, 2))
+    wide = [v.double() for v in given]
+    truth = loop.scan(*wide, rows, False, length=count)
+    for values, near in ((wide, 1e-12), (given, 1e-6)):
+        found = loop.scan(*values, rows, False)
+        assert found.dtype == values[0].dtype
+        assert (found.double() - truth).abs().max() <= near * truth.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -214,7 +213,7 @@ def test_an_operator_reads_no_memory_that_it_was_not_given(change, complaint):
         torch.ops.gated.scan(**call, reverse=False)
 
 
-@pytest.mark.parametrize("sizes", [None, RAGGED, [2, 2, 0, 0]], ids=str)
+@pytest.mark.parametrize("sizes", [None, [2, 2, 0, 0]], ids=str)
 def test_opcheck(sizes):
     rows = steps(sizes, True, batch=3, count=2)
     a, b, initial = (v.requires_grad_() for v in values(rows))

@@ -79,8 +79,9 @@ def test_auto_takes_it_for_short_sequences_too_where_lengths_are_not_known(monke
     monkeypatch.setattr(engines, "AUTOMATIC", engines.allowed("scan"))
     plain = gated.Recurrent(LINEAR[0], D, H)
     compiled = torch.compile(plain, backend="aot_eager", fullgraph=True)
-    call = {"lengths": lengths(5, 3)}
-    agree(results(compiled, plain, (5, 3), **call), results(plain, plain, (5, 3), **call))
+    x, ragged = torch.randn(5, 3, D), lengths(5, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x, lengths=ragged)[0], plain(x, lengths=ragged)[0])
 
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])

@@ -33,8 +33,8 @@ def values(rows: Steps, units: int, dtype: torch.dtype) -> list[torch.Tensor]:
 @pytest.mark.parametrize("sizes", [None, REACH], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["ahead", "back"])
 @pytest.mark.parametrize("shifted", [False, True], ids=["own", "last"])
-# one chunk, its borders at the end of a row, before and behind it, and a step each
-@pytest.mark.parametrize("chunk", [1, 3, 6, 20])
+# several chunks, and borders at the end of a row, before it and behind it
+@pytest.mark.parametrize("chunk", [2, 5, 6, 7])
 def test_chunks_of_any_length_give_what_a_loop_over_each_row_gives(sizes, reverse, shifted, chunk):
     rows = Steps(None if sizes is None else torch.tensor(sizes), 15 if sizes else 18, 3, reverse)
     a, b, initial = values(rows, 5, torch.float64)
