@@ -12,6 +12,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import torch
+
 import bench.gpu
 from bench.gpu import cases, floor, report
 from bench.gpu.child import BROKEN
@@ -101,11 +103,14 @@ class Watch:
 
 
 def main() -> int:
-    """0 if every case was tried and no side was wrong or failed."""
+    """0 if every case was tried and no side was wrong or failed; 1 without a device as well."""
     options = _options()
     if options.floors:
         print(floor.table(_floors(options), floor.DATASHEET))
         return 0
+    if not options.dry and not torch.cuda.is_available():
+        print("there is no CUDA device here; --dry runs the scripts without one")
+        return 1
     run = Run(datetime.now().isoformat(" ", "seconds"), options.dry)
     with tempfile.TemporaryDirectory() as folder:
         Watch(options, run, Path(folder)).measure()

@@ -30,7 +30,7 @@ from bench.gpu.timing import in_turns, middle
 
 BROKEN = 77  # the exit code of a process that needs a successor
 SECONDS = 0.8  # to spend on the turns of a case
-LONG = 2.0  # seconds in which a side has been called often enough
+LONG = 0.5  # seconds
 
 
 def cases(only: list[str]) -> list[Case]:
@@ -115,12 +115,19 @@ def _ready(entry: Entry, where: str) -> tuple[Side, float]:
     with torch.set_grad_enabled(entry.problem.learns):
         made = side(entry.side, given)
         error = check(made, given)
-        start = time.monotonic()
-        for _ in range(WARM if where == "cuda" else 0):
-            made()
-            if time.monotonic() - start > LONG:
-                break
+        if where == "cuda":
+            _warm(made)
     return made, error
+
+
+def _warm(made: Side) -> None:
+    """Call a side until nothing is compiled or captured any more; what takes long, less often."""
+    for call in range(WARM):
+        start = time.monotonic()
+        made()
+        torch.cuda.synchronize()
+        if call and time.monotonic() - start > LONG:
+            break
 
 
 def _row(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,13 +70,24 @@ def test_a_test_that_kills_or_stops_its_process_costs_itself_alone(found):
     assert "2 passed, 3 failed, 1 skipped, 0 not run of 6 tests" in text
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_its_tests_are_skipped_and_say_how_to_run_them():
     command = [sys.executable, "-m", "pytest", "-q", "tests/gpu/test_gpu_first.py"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if "passed" in told.stdout:
-        pytest.skip("there is a GPU")
     assert told.returncode == 0, told.stdout
     assert "needs a CUDA device: run `make test-gpu` on a machine that has one" in told.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [["tests/gpu/run.py"], ["-m", "bench.gpu"]], ids=str)
+def test_without_a_gpu_the_commands_say_so_and_write_nothing(command, tmp_path):
+    told = subprocess.run(
+        [sys.executable, *command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=False,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert told.stdout.startswith("there is no CUDA device here")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_bench_runs_dry_and_writes_one_file(tmp_path):

@@ -97,6 +97,10 @@ def main() -> int:
     options = _options()
     start = time.time()
     known = _device()
+    if "capability" not in known and os.environ.get("GATED_TEST_DEVICE") != "cpu":
+        print("there is no CUDA device here; GATED_TEST_DEVICE=cpu and TRITON_INTERPRET=1 in the")
+        print("environment run kernels in Triton's interpreter, which takes hours: choose with -k")
+        return 1
     facts = ", ".join(f"{name} {value}" for name, value in known.items())
     path = options.out / f"test-{file_name(known)}.txt"
     options.out.mkdir(parents=True, exist_ok=True)
@@ -158,7 +162,7 @@ class Watch:
             self._lost(process, f"the process died ({code})")
         elif code is None:
             return
-        elif code not in (0, 1, 5, BROKEN):
+        elif code not in (0, 1, 5, BROKEN) or not self.found.collected:
             told = process.out.read_text("utf-8", "replace")[-2000:]
             self.found.trouble.append(f"a process ended with {code}: {told}")
         self.processes.remove(process)
