@@ -30,7 +30,9 @@ def pair(
     return fused, reference
 
 
-def results(layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1) -> list[Tensor]:
+def results(
+    layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1, steps: int = T
+) -> list[Tensor]:
     """Outputs, states and the gradients of everything that goes in."""
     torch.manual_seed(1)
     torch.set_num_threads(threads)
@@ -38,7 +40,7 @@ def results(layer: gated.Recurrent, lengths: list[int] | None, threads: int = 1)
     graph = layer.cell.graph
     letters = {"D": D, "H": H, **layer.sizes}
     widths = [letters[n] if isinstance(n, str) else n for n in graph.input_sizes.values()]
-    x, *others = [torch.rand(T, B, n, dtype=dtype) * 2 - 0.5 for n in widths]
+    x, *others = [torch.rand(steps, B, n, dtype=dtype) * 2 - 0.5 for n in widths]
     others = [value.abs() for value in others]
     sizes = [letters[s.size] if isinstance(s.size, str) else s.size for s in graph.states]
     rows = layer.num_layers * layer.num_directions

@@ -14,7 +14,6 @@ from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.loops import MAKERS, Inputs, Loops, Sizes, Tensors
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Buffer, Kept, Place, reads_of
-from gated.engines.triton.resident import Resident
 from gated.equations.graph import Graph, length
 from gated.equations.symbols import Node
 from gated.errors import EngineError
@@ -43,8 +42,22 @@ class Strategy(Protocol):
         """Run it backwards."""
 
 
-STRATEGIES: dict[str, Callable[[Kept, Leaving, str], Strategy]] = {
-    "resident": Resident,
+# what they import loads Triton, which takes longer than PyTorch itself
+def _resident(kept: Kept, leaving: Leaving, real: str, dtype: torch.dtype) -> Strategy:
+    from gated.engines.triton.resident import Resident
+
+    return Resident(kept, leaving, real, dtype)
+
+
+def _stepwise(kept: Kept, leaving: Leaving, real: str, dtype: torch.dtype) -> Strategy:
+    from gated.engines.triton.stepwise import Stepwise
+
+    return Stepwise(kept, leaving, real)
+
+
+STRATEGIES: dict[str, Callable[[Kept, Leaving, str, torch.dtype], Strategy]] = {
+    "resident": _resident,
+    "stepwise": _stepwise,
 }
 
 
@@ -64,7 +77,7 @@ class Generated(Loops):
         self.leaving = Leaving(self.kept)
         names = [strategy] if strategy else list(STRATEGIES)
         real = str(self.real).removeprefix("torch.")
-        self.strategies = {n: STRATEGIES[n](self.kept, self.leaving, real) for n in names}
+        self.strategies = {n: STRATEGIES[n](self.kept, self.leaving, real, dtype) for n in names}
 
     @property
     def saved(self) -> list[Buffer]:
@@ -118,7 +131,7 @@ class Generated(Loops):
         self, sizes: Sizes, rows: Rows, tensors: Tensors, *, training: bool
     ) -> dict[str, Tensor]:
         given = Inputs.of(self.loop, tensors)
-        buffers = self._passed(given)
+        buffers = self._passed(given, rows)
         for k, (operand, matrix, added) in enumerate(given.streams):
             buffers[f"stream_{k}"] = torch.nn.functional.linear(operand, matrix, added)
         made = self.kept.buffers if training else self.kept.buffers[:1]
@@ -126,17 +139,20 @@ class Generated(Loops):
         for buffer in made:
             buffers[buffer.name] = self._timed(buffer, sizes, rows, like)
         for state, initial in zip(self.loop.graph.states, given.initial, strict=True):
-            buffers[f"final_{state.name}"] = torch.empty_like(initial, dtype=self.real)
-        self.strategy(sizes).forward(buffers, sizes, rows, training=training)
+            # of a row without a step it is the first
+            buffers[f"final_{state.name}"] = initial.to(self.real, copy=True)
+        finals = {name: value for name, value in buffers.items() if name.startswith("final_")}
+        reached = {name: value[: rows.batch] for name, value in finals.items()}
+        self.strategy(sizes).forward({**buffers, **reached}, sizes, rows, training=training)
         return buffers
 
-    def _passed(self, given: Inputs) -> dict[str, Tensor]:
+    def _passed(self, given: Inputs, rows: Rows) -> dict[str, Tensor]:
         """The tensors of a call that the loop reads as they are."""
         found = {f"given_{k}": value for k, value in enumerate(given.loose)}
         found |= {f"bank_{k}": value for k, value in enumerate(given.banks)}
         states = self.loop.graph.states
         named = zip(states, given.initial, strict=True)
-        return found | {f"initial_{state.name}": value for state, value in named}
+        return found | {f"initial_{state.name}": v[: rows.batch] for state, v in named}
 
     def _timed(self, buffer: Buffer, sizes: Sizes, rows: Rows, like: Tensor) -> Tensor:
         width = sum(length(n, sizes) for n in buffer.widths)
@@ -154,7 +170,7 @@ class Generated(Loops):
         """The gradients of what `train` took."""
         given = Inputs.of(self.loop, tensors)
         like = given.initial[0]
-        made = {**self._passed(given), **saved}
+        made = {**self._passed(given, rows), **saved}
         for buffer in self.leaving.buffers:
             made[buffer.name] = self._timed(buffer, sizes, rows, like)
         for _, buffer in self.leaving.totals:
@@ -163,7 +179,7 @@ class Generated(Loops):
         for state, gradient in zip(self.loop.graph.states, final, strict=True):
             carry = torch.zeros_like(given.initial[len(carries)], dtype=self.real)
             carries.append(carry if gradient is None else carry.copy_(gradient))
-            made[f"carry_{state.name}"] = carry
+            made[f"carry_{state.name}"] = carries[-1][: rows.batch]
         d = {f"d_{n}": None if v is None else v.contiguous() for n, v in arriving.items()}
         self.strategy(sizes).backward({**d, **made}, sizes, rows)
         found = of_streams(self, given, made, wanted)
