@@ -14,10 +14,10 @@ pytest.importorskip("triton")
 from compared import ahead, astern, check, named
 from oracle import Case
 
-from gated.engines.triton import course, stepwise
-from gated.engines.triton.course import Course, Launch, Step, Tiling
-from gated.engines.triton.graphs import Graphs
-from gated.engines.triton.stepwise import Stepwise
+from gated.engines.triton import stepwise
+from gated.engines.triton.stepwise import Stepwise, course
+from gated.engines.triton.stepwise.course import Course, Launch, Step, Tiling
+from gated.engines.triton.stepwise.graphs import Graphs
 
 FULL, RAGGED = (3, 3), (4, 2, 1)
 SIZES = {"D": 3, "H": 6, "P": 4}

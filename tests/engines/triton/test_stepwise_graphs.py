@@ -14,9 +14,9 @@ pytest.importorskip("triton")
 from compared import ahead, astern, check, check_gradients, loss_of, named
 from oracle import Case
 
-from gated.engines.triton import graphs, stepwise
-from gated.engines.triton.graphs import Graphs
-from gated.engines.triton.stepwise import Stepwise
+from gated.engines.triton import stepwise
+from gated.engines.triton.stepwise import Stepwise, graphs
+from gated.engines.triton.stepwise.graphs import Graphs
 
 Work = Callable[[], None]
 close = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-12)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from gated.engines.fused.storage import Buffer, Place
-from gated.engines.triton.merged import Product, Run, runs
 from gated.engines.triton.spelling import Names, literal
-from gated.engines.triton.stagetext import Kernel, addresses, function
+from gated.engines.triton.stepwise.merged import Product, Run, runs
+from gated.engines.triton.stepwise.stagetext import Kernel, addresses, function
 from gated.engines.triton.tile import Tile
 from gated.equations.graph import Size
 from gated.equations.loop import Forward

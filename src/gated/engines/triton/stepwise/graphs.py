@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from gated.engines.triton.course import Buffers, Course
+from gated.engines.triton.stepwise.course import Buffers, Course
 
 ALIGNED = 16  # bytes: what kernels that read a table count on, see functions.memory
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.storage import Kept, Place, single
-from gated.engines.triton.timeloop import TimeLoop
+from gated.engines.triton.resident.timeloop import TimeLoop
 from gated.equations.graph import Size
 from gated.equations.schedule import width_of
 from gated.equations.symbols import Node

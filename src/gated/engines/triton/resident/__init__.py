@@ -36,8 +36,8 @@ from torch import Tensor
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Kept
-from gated.engines.triton.ahead import Ahead
-from gated.engines.triton.astern import Astern
+from gated.engines.triton.resident.ahead import Ahead
+from gated.engines.triton.resident.astern import Astern
 from gated.engines.triton.spelling import heading
 from gated.equations.graph import Size, length
 from gated.equations.schedule import REDUCTIONS, Stage, width_of

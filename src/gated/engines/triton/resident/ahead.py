@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gated.engines.fused.storage import Kept
-from gated.engines.triton.timeloop import TimeLoop
+from gated.engines.triton.resident.timeloop import TimeLoop
 from gated.equations.graph import Size
 from gated.equations.schedule import width_of
 from gated.equations.symbols import Node

@@ -9,8 +9,8 @@ from operator import add
 
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.storage import Buffer, Kept, Place
-from gated.engines.triton.plan import Plan
-from gated.engines.triton.plan_ahead import read_given
+from gated.engines.triton.stepwise.ahead import read_given
+from gated.engines.triton.stepwise.plan import Plan
 from gated.engines.triton.tile import Tile
 from gated.equations.ops import PRODUCTS
 from gated.equations.schedule import TRANSPOSED, Stage, schedule, width_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gated.engines.fused.storage import Buffer, Kept, Place
-from gated.engines.triton.plan import Plan, computed
+from gated.engines.triton.stepwise.plan import Plan, computed
 from gated.equations.schedule import width_of
 from gated.equations.symbols import Node
 

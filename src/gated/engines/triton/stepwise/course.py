@@ -12,10 +12,10 @@ from torch import Tensor
 
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Buffer, Place
-from gated.engines.triton.merged import Product
-from gated.engines.triton.multiplied import multiplier
-from gated.engines.triton.plan import Plan
-from gated.engines.triton.stagetext import Kernel
+from gated.engines.triton.stepwise.merged import Product
+from gated.engines.triton.stepwise.multiplied import multiplier
+from gated.engines.triton.stepwise.plan import Plan
+from gated.engines.triton.stepwise.stagetext import Kernel
 from gated.equations.graph import length
 
 _PROGRAMS = 132  # that a kernel should have: the processors of a large GPU

@@ -11,12 +11,12 @@ from torch import Tensor
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Kept, Place
-from gated.engines.triton import graphs
-from gated.engines.triton.course import Buffers, Course
-from gated.engines.triton.plan import Plan
-from gated.engines.triton.plan_ahead import Ahead
-from gated.engines.triton.plan_astern import Astern
 from gated.engines.triton.spelling import heading
+from gated.engines.triton.stepwise import graphs
+from gated.engines.triton.stepwise.ahead import Ahead
+from gated.engines.triton.stepwise.astern import Astern
+from gated.engines.triton.stepwise.course import Buffers, Course
+from gated.engines.triton.stepwise.plan import Plan
 from gated.equations.graph import length
 
 WIDEST = 16384  # units that one program can reduce
