@@ -15,10 +15,8 @@ def run(job: Job, engine: str) -> Result:
     """Run a job as one step of what is being compiled, or beside it if that cannot be."""
     x = job.sequence
     against = _against(
-        job.form, engine, x.dtype, x.device.type, job.trace, bool(job.own), job.padded
+        job.form, engine, x.dtype, x.device.type, job.trace, len(job.own) > 0, job.padded
     )
-    if torch.compiler.is_exporting():
-        against = "an engine cannot be read: call torch.export.export with strict=False"
     if against is not None:
         torch._dynamo.graph_break(msg=against)  # an error with this text where fullgraph=True
         beside: Result = _beside(job, engine)
@@ -35,6 +33,8 @@ def _against(
     form: Form, engine: str, dtype: torch.dtype, device: str, trace: bool, noisy: bool, padded: bool
 ) -> str | None:
     """Why no engine, or not the one asked for, can run such a job; known when it is compiled."""
+    if torch.compiler.is_exporting():  # which PyTorch 2.11 affirms in all code that it compiles
+        return "an engine cannot be read: call torch.export.export with strict=False"
     like = torch.empty((0, 1), dtype=dtype, device=device)
     sizes = torch.empty(0, device="meta") if padded else None
     own = [{"": like}] if noisy else ()

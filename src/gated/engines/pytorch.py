@@ -178,6 +178,9 @@ def run(job: Job) -> Result:
         output, *final = run_operator(x, state, job.weights, *settings, False)
     else:
         output, *final = run_operator(x, job.batch_sizes, state, job.weights, *settings)
+    if traced(x):  # PyTorch 2.11 compiles an LSTM's last states with an axis too many
+        pairs = zip(final, job.initial, strict=True)
+        final = [after.reshape(before.shape) for after, before in pairs]
     return Result(output, tuple(final))
 
 

@@ -35,7 +35,7 @@ class Arrangement(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether a caller's tensors are laid out as an engine's."""
-        return self.batched and not (self.batch_first or self.extent or self.ragged)
+        return self.batched and not (self.batch_first or self.extent) and self.ragged is None
 
     def enter(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The inputs as an engine takes them."""

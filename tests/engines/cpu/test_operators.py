@@ -42,6 +42,7 @@ SIZES = [(5, 3), (1, 1), (8, 8), (7, 2)]
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     torch._dynamo.reset()
+    counters.clear()
     yield
     torch._dynamo.reset()
 
