@@ -141,7 +141,7 @@ def _pick(job: Job, engine: str) -> tuple[str, list[str]]:
 
 def _slower(job: Job) -> str | None:
     """Why PyTorch's operator, where it can run the job, is quicker than a kernel."""
-    if pytorch.supports(job) is not None or job.batch_sizes is not None:
+    if job.sequence.is_cuda or pytorch.supports(job) is not None or job.batch_sizes is not None:
         return None
     if job.sequence.is_meta:
         return "no kernel is compiled for tensors without numbers"
