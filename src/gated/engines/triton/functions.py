@@ -240,7 +240,9 @@ def product(x, matrix, before, PRECISION: tl.constexpr):
     """`before`, if there is any, and x times a matrix."""
     if WIDER and x.dtype == tl.bfloat16:
         x, matrix = x.to(tl.float32), matrix.to(tl.float32)
-    return tl.dot(x, matrix, before, input_precision=PRECISION)
+    # until Triton 3.9 what is added must have the type that is named here
+    kind: tl.constexpr = tl.float64 if x.dtype == tl.float64 else tl.float32
+    return tl.dot(x, matrix, before, input_precision=PRECISION, out_dtype=kind)
 
 
 @triton.jit
