@@ -99,7 +99,7 @@ class Tables:
         buffers = {buffer.name: buffer for buffer in self.source.backward.buffers}
         rows = []
         for k, stream in enumerate(self.loop.streams):
-            gradient = buffers.get(f"d_stream_{k}") or buffers[f"stream_{k}"]
+            gradient = buffers.get(f"grad_stream_{k}") or buffers[f"stream_{k}"]
             operand = Buffer(f"operand_{k}", "timed", (width_of(stream.operand),))
             rows.append(f'{{{whole(gradient)}, {whole(operand)}, "matrix_{k}"}},')
         for key, pairs in self.back.outer.items():

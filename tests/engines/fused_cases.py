@@ -8,13 +8,29 @@ import torch
 from torch import Tensor
 
 import gated
-from gated.equations import Cell
+from gated.equations import Cell, U, V, W, p, tanh
 
 D, H, P, T, B = 5, 6, 4, 7, 5
 RAGGED = [7, 0, 3, 5, 1]
 # what each number type allows between two orders of summation
 NEAR = {torch.float64: 1e-12, torch.float32: 1e-5}
 HARD = ["lstm", "gru-reset-before", "fgr", "slstm"]
+
+
+class WithoutGates(Cell):
+    def step(self, x, h, c):
+        c = tanh(W @ x + U @ h)
+        h = 0.5 * h + c
+        return h, c
+
+
+class NamedAsBuffers(Cell):
+    def step(self, x, h, products, stream_0):
+        given_0 = tanh(W @ x + U @ h + p * products)
+        products = 0.5 * products + V @ (given_0 * given_0)
+        stream_0 = given_0 * stream_0
+        h = tanh(products + stream_0)
+        return h, products, stream_0
 
 
 def pair(
@@ -54,6 +70,19 @@ def results(
     wanted = [*everything, *layer.parameters()]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     return [*found, *gradients]
+
+
+def traced(layer: gated.Recurrent, lengths: list[int] | None, steps: int = T) -> list[Tensor]:
+    """Every named value of a layer in both directions, and the gradients that follow from them."""
+    torch.manual_seed(1)
+    x = torch.randn(steps, B, D, dtype=torch.float64, requires_grad=True)
+    _, _, trace = layer(x, lengths=lengths, trace=True)
+    shown = [value for name in trace for value in (trace.at(0, 0)[name], trace.at(0, 1)[name])]
+    loss = sum((value * torch.randn_like(value)).sum() for value in shown)
+    gradients = torch.autograd.grad(
+        loss, [x, *layer.parameters()], allow_unused=True, materialize_grads=True
+    )
+    return [*shown, *gradients]
 
 
 def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:

@@ -34,6 +34,7 @@ class Forward:
         previous: the states' leaves; updates: their new values.
         shown: named values that are computed in the loop and wanted at every step.
         stages: the work of a step; moving: what is computed in it.
+        traced: whether all states, and what is shown, are wanted at every step.
     """
 
     graph: Graph
@@ -42,6 +43,7 @@ class Forward:
     shown: Mapping[str, Node]
     stages: list[Stage]
     moving: set[Node]
+    traced: bool = False
 
     @cached_property
     def streams(self) -> tuple[Stream, ...]:
@@ -106,7 +108,7 @@ def forward(graph: Graph, traced: bool = False) -> Forward:
         if traced and node in moving and name not in graph.updates
     }
     stages = schedule([*graph.updates.values(), *shown.values()], known)
-    return Forward(graph, given, matrices, shown, stages, moving)
+    return Forward(graph, given, matrices, shown, stages, moving, traced)
 
 
 def _frontier(

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fused_cases import HARD, NEAR, RAGGED, B, D, H, T, agree, pair, results
+from fused_cases import (
+    HARD,
+    NEAR,
+    RAGGED,
+    B,
+    D,
+    H,
+    NamedAsBuffers,
+    T,
+    WithoutGates,
+    agree,
+    pair,
+    results,
+    traced,
+)
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -68,18 +82,14 @@ def test_equal_calls_repeat_bit_for_bit():
 @pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
 @pytest.mark.parametrize("cell", [*HARD, "lstmp"])
 def test_a_trace_shows_every_gate_with_its_gradients(cell, lengths):
-    found = []
-    for layer in pair("cpu", cell, bidirectional=True, dtype=torch.float64):
-        torch.manual_seed(1)
-        x = torch.randn(T, B, D, dtype=torch.float64, requires_grad=True)
-        _, _, trace = layer(x, lengths=lengths, trace=True)
-        shown = [value for name in trace for value in (trace.at(0, 0)[name], trace.at(0, 1)[name])]
-        loss = sum((value * torch.randn_like(value)).sum() for value in shown)
-        gradients = torch.autograd.grad(
-            loss, [x, *layer.parameters()], allow_unused=True, materialize_grads=True
-        )
-        found.append([*shown, *gradients])
-    agree(*found, NEAR[torch.float64])
+    fused, reference = pair("cpu", cell, bidirectional=True, dtype=torch.float64)
+    agree(traced(fused, lengths), traced(reference, lengths), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("cell", [WithoutGates, NamedAsBuffers])
+def test_a_trace_where_all_names_are_states_or_as_those_of_buffers(cell):
+    fused, reference = pair("cpu", cell, bidirectional=True, dtype=torch.float64)
+    agree(traced(fused, RAGGED), traced(reference, RAGGED), NEAR[torch.float64])
 
 
 class OneMatrix(Cell):  # in test_cpu_steps.py too: one kernel serves both

@@ -112,9 +112,9 @@ def check_gradients(
         elif kind == "bank":
             close(of_bank(case, buffers, int(number)), leaf.grad)
         elif leaf.grad is not None:
-            close(buffers[f"d_{name}"], leaf.grad)
+            close(buffers[f"grad_{name}"], leaf.grad)
         else:
-            assert f"d_{name}" not in buffers
+            assert f"grad_{name}" not in buffers
 
 
 def part(case: Case, buffers: Buffers, place: Place) -> Tensor:

@@ -87,9 +87,9 @@ def test_gradients_that_do_not_arrive_count_as_zeros() -> None:
     for d in (zeros, {"d_h": None, "d_c": None}):
         given = {**buffers, **d}
         given |= {f"carry_{s}": buffers[f"seed_carry_{s}"].clone() for s in "hc"}
-        given["d_stream_0"] = torch.full_like(buffers["stream_0"], torch.nan)
+        given["grad_stream_0"] = torch.full_like(buffers["stream_0"], torch.nan)
         resident.backward(given, case.sizes, case.rows)
-        found.append(given["d_stream_0"])
+        found.append(given["grad_stream_0"])
     assert torch.equal(*found)
 
 

@@ -57,7 +57,7 @@ class Astern(Writer):
             places = []
             if name in loop.updates:
                 places.append(single(f"carry_{name}", "rows", width_of(seed)))
-            if name == first or loop.shown or name not in loop.updates:
+            if name == first or loop.traced or name not in loop.updates:
                 places.append(single(f"d_{name}", "maybe", width_of(seed)))
                 widest[self.size(width_of(seed))] = None
             self.buffers += [place.buffer for place in places]
@@ -74,7 +74,7 @@ class Astern(Writer):
         for number, stream in enumerate(loop.streams):
             buffer = self.kept.streams[number]
             if not self.kept.over[number]:
-                buffer = Buffer(f"d_{buffer.name}", "timed", buffer.widths)
+                buffer = Buffer(f"grad_{buffer.name}", "timed", buffer.widths)
                 self.buffers.append(buffer)
             for k, node in enumerate(stream.nodes):
                 self.leave(self.back.given.get(node), Place(buffer, k))
@@ -83,11 +83,11 @@ class Astern(Writer):
             if gradient is None:
                 continue
             if loop.given[node]:
-                place = single(f"d_given_{k}", "timed", width_of(node))
+                place = single(f"grad_given_{k}", "timed", width_of(node))
                 self.buffers.append(place.buffer)
                 self.leave(gradient, place)
             else:
-                total = Buffer(f"d_given_{k}", "vector", (width_of(node),))
+                total = Buffer(f"grad_given_{k}", "vector", (width_of(node),))
                 self.buffers.append(total)
                 self.add_up(gradient, total)
 
@@ -105,7 +105,7 @@ class Astern(Writer):
         nodes = dict.fromkeys(g for pairs in self.back.outer.values() for g, _ in pairs)
         rest = [node for node in nodes if node not in self.products]
         if rest:
-            buffer = Buffer("d_products", "timed", tuple(width_of(node) for node in rest))
+            buffer = Buffer("grad_products", "timed", tuple(width_of(node) for node in rest))
             self.buffers.append(buffer)
             for k, node in enumerate(rest):
                 self.products[node] = Place(buffer, k)

@@ -211,7 +211,7 @@ class Compiled(Loops):
             pointers[buffer.name] = made[buffer.name].data_ptr()
         self.call(kernel, pointers, sizes, rows)
         found = of_streams(self, given, made, wanted)
-        found += [made.get(f"d_given_{k}") for k in range(len(given.loose))]
+        found += [made.get(f"grad_given_{k}") for k in range(len(given.loose))]
         found += of_matrices(self, sizes, rows, given, made, wanted[len(found) :])
         return [*found, *carries]
 

@@ -25,8 +25,8 @@ def of_streams(
     """The gradients of the streams: of each one's operand, matrix and what is added."""
     found: list[Tensor | None] = []
     for k, (operand, matrix, _) in enumerate(given.streams):
-        over = f"d_stream_{k}" not in made
-        gradient = made[f"stream_{k}" if over else f"d_stream_{k}"]
+        over = f"grad_stream_{k}" not in made
+        gradient = made[f"stream_{k}" if over else f"grad_stream_{k}"]
         x, w, b = wanted[3 * k : 3 * k + 3]
         found.append(loops.transposed_times(matrix, gradient) if x else None)
         to_matrix = torch.empty_like(matrix) if w else None

@@ -24,11 +24,11 @@ class Leaving:
         self.totals: list[tuple[Node, Buffer]] = []
         self.products: dict[Node, Place] = {}
         for stream, buffer in zip(loop.streams, kept.streams, strict=True):
-            left = self._buffer(Buffer(f"d_{buffer.name}", "timed", buffer.widths))
+            left = self._buffer(Buffer(f"grad_{buffer.name}", "timed", buffer.widths))
             for k, node in enumerate(stream.nodes):
                 self._leave(back.given.get(node), Place(left, k))
         for k, node in enumerate(loop.loose):
-            gradient, name = back.given.get(node), f"d_given_{k}"
+            gradient, name = back.given.get(node), f"grad_given_{k}"
             if gradient is None:
                 continue
             if loop.given[node]:
@@ -40,7 +40,7 @@ class Leaving:
         nodes = dict.fromkeys(g for pairs in back.outer.values() for g, _ in pairs)
         rest = [node for node in nodes if node not in self.products]
         if rest:
-            left = self._buffer(Buffer("d_products", "timed", tuple(map(width_of, rest))))
+            left = self._buffer(Buffer("grad_products", "timed", tuple(map(width_of, rest))))
             for k, node in enumerate(rest):
                 self._leave(node, Place(left, k))
 

@@ -184,7 +184,7 @@ class Generated(Loops):
         self.strategy(sizes).backward({**d, **made}, sizes, rows)
         found = of_streams(self, given, made, wanted)
         for k in range(len(given.loose)):
-            gradient = made.get(f"d_given_{k}")
+            gradient = made.get(f"grad_given_{k}")
             found.append(None if gradient is None else gradient.to(self.dtype))
         found += of_matrices(self, sizes, rows, given, made, wanted[len(found) :])
         return [*found, *(carry.to(self.dtype) for carry in carries)]

@@ -89,7 +89,7 @@ class Astern(Plan):
             loads = [self.load(tile, place, used) for place in carried]
             lines.append(f"{value} = {' + '.join(loads) or 'tl.zeros((1, 1), REAL)'}")
             tile.defined.add(seed)
-            if name == first or loop.shown or name not in loop.updates:
+            if name == first or loop.traced or name not in loop.updates:
                 arriving = Place(Buffer(f"d_{name}", "timed", (width,)))
                 lines.append(f"if d_{name} is not None:")
                 lines.append(f"    {value} += {self.load(tile, arriving, used)}")
