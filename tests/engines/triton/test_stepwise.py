@@ -16,8 +16,9 @@ from oracle import Case
 
 from gated.engines.triton import stepwise
 from gated.engines.triton.stepwise import Stepwise, course
-from gated.engines.triton.stepwise.course import Course, Launch, Step, Tiling
+from gated.engines.triton.stepwise.course import Course
 from gated.engines.triton.stepwise.graphs import Graphs
+from gated.engines.triton.stepwise.launches import Launch, Step, Tiling
 
 FULL, RAGGED = (3, 3), (4, 2, 1)
 SIZES = {"D": 3, "H": 6, "P": 4}

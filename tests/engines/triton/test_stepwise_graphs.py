@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -16,6 +15,7 @@ from oracle import Case
 
 from gated.engines.triton import stepwise
 from gated.engines.triton.stepwise import Stepwise, graphs
+from gated.engines.triton.stepwise.course import Course
 from gated.engines.triton.stepwise.graphs import Graphs
 
 Work = Callable[[], None]
@@ -110,13 +110,16 @@ def test_lengths_that_do_not_repeat_are_not_recorded(recorder: Recorder) -> None
     assert recorder.recorded == 0
 
 
-def test_calls_with_other_matrices_are_other_calls(recorder: Recorder) -> None:
-    case = case_of()
-    steps, other = steps_of(case), case_of()
-    other.kept, other.leaving = case.kept, case.leaving
-    for each in (case, other):
-        check_forward(each, steps)
-    assert recorder.recorded == 0
+@pytest.mark.parametrize("name", ["rnn", "fgr"])
+def test_a_call_that_comes_again_with_other_matrices_is_the_same_call(
+    recorder: Recorder, name: str
+) -> None:
+    case = case_of(name=name)
+    steps = steps_of(case)
+    for each in (case, case_of(name=name), case_of(name=name)):
+        each.kept, each.leaving = case.kept, case.leaving
+        check(each, steps)
+    assert (recorder.recorded, recorder.replayed) == (2, 4)  # each direction, twice
 
 
 def test_nothing_is_recorded_or_remembered_while_the_caller_captures(
@@ -131,15 +134,23 @@ def test_nothing_is_recorded_or_remembered_while_the_caller_captures(
     assert not stepwise.GRAPHS.entries
 
 
-def test_buffers_that_kernels_cannot_read_in_wide_words_are_launched(recorder: Recorder) -> None:
+def test_a_buffer_that_kernels_cannot_read_in_wide_words_is_copied(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = case_of()
     shifted = torch.empty(case.given["stream_0"].numel() + 1, dtype=torch.float64)[1:]
     case.given["stream_0"] = shifted.view_as(case.given["stream_0"]).copy_(case.given["stream_0"])
-    assert shifted.data_ptr() % graphs.ALIGNED
-    steps = steps_of(case)
-    for _ in range(2):
-        check_forward(case, steps)
-    assert recorder.recorded == 0
+    assert shifted.data_ptr() % stepwise.ALIGNED
+    fill, filled = Course.fill, list[int]()
+
+    def watched(self: Course, buffers: Mapping[str, torch.Tensor | None]) -> None:
+        filled.extend(0 if t is None else t.data_ptr() for t in buffers.values())
+        fill(self, buffers)
+
+    monkeypatch.setattr(Course, "fill", watched)
+    check_forward(case, steps_of(case))
+    assert filled
+    assert not any(address % stepwise.ALIGNED for address in filled)
 
 
 def test_a_call_may_begin_in_inference_mode_and_come_again_outside(recorder: Recorder) -> None:
@@ -177,9 +188,7 @@ def test_the_calls_of_late_are_remembered_as_many_as_may_be(monkeypatch) -> None
     assert calls(held) == [1, 3]
 
 
-def test_the_memory_between_kernels_has_a_bound_that_the_latest_call_alone_may_pass(
-    monkeypatch,
-) -> None:
+def test_what_calls_hold_has_a_bound_that_the_latest_alone_may_pass(monkeypatch) -> None:
     case = case_of()
     steps = steps_of(case)
     held = Graphs(8, 1, None)
@@ -189,27 +198,31 @@ def test_the_memory_between_kernels_has_a_bound_that_the_latest_call_alone_may_p
         assert calls(held) == [batch]
 
 
-def test_calls_go_with_the_memory_of_their_matrices(monkeypatch) -> None:
-    # as CUDA's, a graph knows of memory by its address alone
-    held = Graphs(8, 1 << 20, lambda work, device: lambda: None)
-    monkeypatch.setattr(stepwise, "GRAPHS", held)
+def test_the_copies_of_matrices_that_graphs_read_count(recorder: Recorder) -> None:
     case = case_of()
     steps = steps_of(case)
+    sizes = []
     for _ in range(2):
         ahead(case, steps, training=False)
-    gc.collect()
-    (entry,) = held.entries.values()
-    assert entry.replay is not None
-    del case.given["bank_0"]
-    gc.collect()
-    assert not held.entries
+        (entry,) = stepwise.GRAPHS.entries.values()
+        sizes.append(entry.size)
+    assert sizes[1] - sizes[0] == case.given["bank_0"].nbytes
+    stepwise.GRAPHS.size = sizes[1]  # there is room for one
+    for _ in range(2):
+        ahead(of_batch(case, 3), steps, training=False)
+    assert calls(stepwise.GRAPHS) == [3]
 
 
 def test_where_no_graph_can_be_made_calls_are_launched(monkeypatch) -> None:
-    held = Graphs(8, 1 << 20, lambda work, device: None)
+    def refuse(work: Work, device: torch.device) -> Work:
+        raise RuntimeError("not here")
+
+    held = Graphs(8, 1 << 20, refuse)
     monkeypatch.setattr(stepwise, "GRAPHS", held)
     case = case_of()
     steps = steps_of(case)
-    for _ in range(3):
+    check_forward(case, steps)
+    with pytest.warns(UserWarning, match="not here"):
         check_forward(case, steps)
+    check_forward(case, steps)
     assert held.record is None

@@ -299,10 +299,6 @@ def apart(x, ROWS: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def memory(given, TYPE: tl.constexpr):
-    """Where a buffer stands: as it is given, or as a table says in which its address stands."""
-    if given.dtype.element_ty == tl.int64:
-        found = tl.multiple_of(tl.load(given).to(tl.pointer_type(TYPE)), 16)
-    else:
-        found = given
-    return found
+def memory(address, TYPE: tl.constexpr):
+    """Where a buffer stands, as a table says: on a multiple of 16 bytes."""
+    return tl.multiple_of(tl.load(address).to(tl.pointer_type(TYPE)), 16)

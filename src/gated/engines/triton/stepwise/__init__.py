@@ -20,6 +20,7 @@ from gated.engines.triton.stepwise.plan import Plan
 from gated.equations.graph import length
 
 WIDEST = 16384  # units that one program can reduce
+ALIGNED = 16  # bytes: what kernels that read a table count on, see functions.memory
 GRAPHS = graphs.Graphs(64, 1 << 28, graphs.record if torch.cuda.is_available() else None)
 
 Sizes = Mapping[str, int]
@@ -98,36 +99,34 @@ class Stepwise:
     ) -> None:  # fmt: skip
         """Prepare a plan for a call, or find it prepared, and launch it."""
         banks = [_there(buffers, f"bank_{k}") for k in range(len(plan.loop.banks))]
-        external = {name: buffers.get(name) for name in plan.external}
+        external = {name: _aligned(buffers.get(name)) for name in plan.external}
         like = _there(buffers, f"state_{plan.loop.graph.states[0].name}")
         device = like.device
-        on_gpu = device.type == "cuda"
 
         def make() -> Course:
             return Course(plan, self.text, self.real, sizes, rows, external, like)
 
-        with torch.no_grad(), torch.cuda.device(device) if on_gpu else nullcontext():
+        on = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        with torch.no_grad(), on:
             if graphs.capturing(device):
                 entry = graphs.Entry(make())  # all that the caller's graph uses is its own
             else:
-                key = self._key(plan, external, sizes, rows, banks, device)
-                entry = GRAPHS.entry(key, make, banks)
+                entry = GRAPHS.entry(self._key(plan, external, sizes, rows, like), make)
             with entry.course.lock:
                 before(entry.course)
-                GRAPHS.run(entry, external, banks)
+                entry.course.fill(external)
+                GRAPHS.run(entry, banks)
                 after(entry.course)
 
     def _key(
-        self, plan: Plan, buffers: Buffers, sizes: Sizes, rows: Rows, banks: list[Tensor],
-        device: torch.device,
-    ) -> Hashable:  # fmt: skip
+        self, plan: Plan, buffers: Buffers, sizes: Sizes, rows: Rows, like: Tensor
+    ) -> Hashable:
         """What is the same in calls that are the same."""
         given = tuple(None if t is None else t.dtype for t in buffers.values())
         return (
             self, plan.name, *sizes.items(), rows.steps, rows.batch, rows.reverse,
-            None if rows.full else rows.sizes.numpy().tobytes(), given,
-            *(bank.data_ptr() for bank in banks), device, graphs.stream(device),
-            torch.backends.cuda.matmul.fp32_precision,
+            None if rows.full else rows.sizes.numpy().tobytes(), given, like.dtype, like.device,
+            graphs.stream(like.device), torch.backends.cuda.matmul.fp32_precision,
         )  # fmt: skip
 
 
@@ -135,3 +134,8 @@ def _there(buffers: Buffers, name: str) -> Tensor:
     found = buffers[name]
     assert found is not None, name
     return found
+
+
+def _aligned(value: Tensor | None) -> Tensor | None:
+    """A buffer as kernels can read it: what they write is memory of its own, which is aligned."""
+    return value if value is None or value.data_ptr() % ALIGNED == 0 else value.clone()

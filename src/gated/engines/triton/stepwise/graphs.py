@@ -2,30 +2,28 @@
 
 A graph repeats launches with the addresses that they had, and what belongs to a call stands
 elsewhere in the next. So a graph's kernels read the addresses of the call's buffers from a table,
-which a kernel fills before each replay. No value of a call belongs to a graph: what training saves
-is the caller's, whatever runs before its way back. Only the memory between kernels and the matrices
-must stand where they stood; calls with other matrices are other calls.
+and its products multiply copies of the matrices: both are made anew before each replay. No value
+of a call belongs to a graph: what training saves is the caller's, whatever runs before its way
+back.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
-import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from gated.engines.triton.stepwise.course import Buffers, Course
-
-ALIGNED = 16  # bytes: what kernels that read a table count on, see functions.memory
+from gated.engines.triton.stepwise.course import Course
 
 Work = Callable[[], None]
-# turns work that launches into work that launches the same again, None if it cannot
-Recorder = Callable[[Work, torch.device], Work | None]
+# turns work that launches into work that launches the same again; RuntimeError if it cannot
+Recorder = Callable[[Work, torch.device], Work]
 
 
 @dataclass
@@ -33,87 +31,78 @@ class Entry:
     """What is remembered of a call.
 
     Attributes:
-        uses: how often it came; replay: its graph, once it came again; table: of its addresses.
-        held: tells when the matrices' memory goes.
+        called: whether it came before; replay: its graph, once it came again.
+        banks: the matrices that the graph reads.
     """
 
     course: Course
-    uses: int = 0
+    called: bool = False
     replay: Work | None = None
-    table: Tensor | None = None
-    held: list[weakref.ref[torch.UntypedStorage]] = field(default_factory=list)
+    banks: list[Tensor] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+        return self.course.size + sum(bank.nbytes for bank in self.banks)
 
 
 class Graphs:
     """The calls of late, the latest last.
 
     Args:
-        count, size: how many calls are remembered, and how many bytes may stand between kernels.
+        count, size: how many calls are remembered, and how many bytes they may hold.
         record: makes a graph, None where there are none.
     """
 
     def __init__(self, count: int, size: int, record: Recorder | None):
         self.count, self.size, self.record = count, size, record
         self.entries: OrderedDict[Hashable, Entry] = OrderedDict()
+        self.lock = threading.Lock()
 
-    def entry(self, key: Hashable, make: Callable[[], Course], banks: Sequence[Tensor]) -> Entry:
+    def entry(self, key: Hashable, make: Callable[[], Course]) -> Entry:
         """What is remembered of a call, or made for it."""
-        found = self.entries.get(key)
-        if found is None:
-            found = self.entries[key] = Entry(make())
-            # without its matrices a graph is of no use
-            drop = _dropper(weakref.ref(self), key)
-            found.held = [weakref.ref(bank.untyped_storage(), drop) for bank in banks]
-            self._forget()
-        self.entries.move_to_end(key)
-        return found
+        with self.lock:
+            found = self.entries.get(key)
+            if found is None:
+                found = self.entries[key] = Entry(make())
+                self._forget()
+            self.entries.move_to_end(key)
+            return found
 
     def _forget(self) -> None:
         """Forget what is oldest, as far as there is too much, but never the latest."""
-        sizes = {key: entry.course.size for key, entry in list(self.entries.items())}
-        *older, _ = sizes
-        total = sum(sizes.values())
-        while older and (len(older) >= self.count or total > self.size):
-            key = older.pop(0)
-            self.entries.pop(key, None)
-            total -= sizes[key]
+        total = sum(entry.size for entry in self.entries.values())
+        while len(self.entries) > 1 and (len(self.entries) > self.count or total > self.size):
+            _, oldest = self.entries.popitem(last=False)
+            total -= oldest.size
 
-    def run(self, entry: Entry, buffers: Buffers, banks: Sequence[Tensor]) -> None:
+    def run(self, entry: Entry, banks: Sequence[Tensor]) -> None:
         """Launch a call, from the second time on as a graph."""
-        entry.uses += 1
-        course = entry.course
-        aligned = all(t is None or t.data_ptr() % ALIGNED == 0 for t in buffers.values())
-        if entry.uses > 1 and aligned and entry.replay is None:
-            self._record(entry, buffers, banks)
-        if entry.replay is None or entry.table is None or not aligned:
-            course.run(buffers, banks)
+        if entry.called and entry.replay is None and entry.course.steps:
+            self._record(entry, banks)
+        entry.called = True
+        if entry.replay is None or self.record is None:
+            entry.course.run(banks)
             return
-        fill(course, entry.table, buffers)
+        for held, bank in zip(entry.banks, banks, strict=True):
+            held.copy_(bank)
         entry.replay()
 
-    def _record(self, entry: Entry, buffers: Buffers, banks: Sequence[Tensor]) -> None:
-        """Make a graph of a call, whose kernels read addresses from a table."""
+    def _record(self, entry: Entry, banks: Sequence[Tensor]) -> None:
+        """Make a graph of a call; where that fails, there are none."""
         if self.record is None:
             return
-        course = entry.course
-        external = course.plan.external
-        table = torch.zeros(len(external), dtype=torch.int64, device=course.device)
-        addresses: Mapping[str, object] = {
-            name: None if buffers[name] is None else table[k : k + 1]
-            for k, name in enumerate(external)
-        }
-        fill(course, table, buffers)
-        course.load(addresses)
-        entry.table = table
-        entry.replay = self.record(lambda: course.run(addresses, banks), course.device)
-        if entry.replay is None:
+        with torch.inference_mode(False):  # a later call may write it outside of this mode
+            held = [torch.empty_like(bank) for bank in banks]
+        try:
+            entry.replay = self.record(lambda: entry.course.run(held), entry.course.device)
+        except RuntimeError as error:
             self.record = None
-
-
-def fill(course: Course, table: Tensor, buffers: Buffers) -> None:
-    """Write the addresses of a call's buffers into a table, in the order of the device's work."""
-    kernel = course.functions[f"{course.plan.name}_addresses"]
-    kernel[(1,)](table, *(buffers[name] for name in course.plan.external), num_warps=1)
+            warnings.warn(f"a loop over time could not be captured: {error}", stacklevel=2)
+            return
+        with self.lock:
+            entry.banks = held
+            self._forget()
 
 
 def capturing(device: torch.device) -> bool:
@@ -126,34 +115,33 @@ def stream(device: torch.device) -> int:
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
 
-def _dropper(graphs: weakref.ref[Graphs], key: Hashable) -> Callable[[object], None]:
-    def drop(_: object) -> None:
-        found = graphs()
-        if found is not None:
-            found.entries.pop(key, None)
-
-    return drop
+_ONE = threading.Lock()  # held by the only thread that captures
 
 
-def record(work: Work, device: torch.device) -> Work | None:
-    """Capture launches as a CUDA graph; None, with a warning, if that fails."""
-    graph, side = torch.cuda.CUDAGraph(), _beside(device, stream(device))
-    side.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(side):  # the library takes memory of its own before the capture
+def record(work: Work, device: torch.device) -> Work:
+    """Capture launches as a CUDA graph."""
+    graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
+    side = _beside(device, here.cuda_stream)
+    side.wait_stream(here)
+    # torch.cuda.graph would wait for the device, and give back the memory that PyTorch holds
+    with _ONE, torch.cuda.stream(side):
         one = torch.ones(16, 16, device=device)
-        torch.mm(one, one)
-    try:
+        torch.mm(one, one)  # the library takes memory of its own before the capture
         # other threads may go on allocating memory meanwhile
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
             work()
-    except RuntimeError as error:
-        warnings.warn(f"a loop over time could not be captured as a graph: {error}", stacklevel=2)
-        return None
-    torch.cuda.current_stream(device).wait_stream(side)
+        finally:
+            graph.capture_end()
+    here.wait_stream(side)
     return graph.replay
 
 
 @lru_cache(maxsize=32)
 def _beside(device: torch.device, stream: int) -> torch.cuda.Stream:
-    """Where the graphs of a stream are captured: the library keeps memory for each such place."""
+    """Where the graphs of a stream are captured.
+
+    The library keeps memory for each such place, in which products run: so there are no more of
+    them than streams, and graphs that may run at once have none in common.
+    """
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
