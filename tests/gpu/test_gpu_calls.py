@@ -27,9 +27,9 @@ def made(cell: str, engine: str, options: dict[str, Any]) -> gated.Recurrent:
     return layer(cell, engine, 8, 64, **options)
 
 
-def trained(of: nn.Module, x: Tensor) -> list[Tensor]:
+def trained(of: nn.Module, x: Tensor, lengths: list[int] | None = None) -> list[Tensor]:
     """The output and the gradients of the weights."""
-    output = of(x)[0]
+    output = of(x, lengths=lengths)[0]
     return [output.detach(), *torch.autograd.grad(output.square().sum(), [*of.parameters()])]
 
 
@@ -126,13 +126,14 @@ def test_two_streams_at_once_give_what_one_gives(cell, engine, options):
 @gpu
 @each
 @pytest.mark.parametrize("learns", [False, True], ids=["forward", "training"])
-def test_a_users_graph_captures_a_call(cell, engine, options, learns):
+@pytest.mark.parametrize("lengths", [None, [12, 3, 0, 7, 7, 1]], ids=["full", "ragged"])
+def test_a_users_graph_captures_a_call(cell, engine, options, learns, lengths):
     of = made(cell, engine, options)
     x = torch.randn(12, 6, 8, device=DEVICE)
 
     def run() -> list[Tensor]:
         with torch.set_grad_enabled(learns):
-            return trained(of, x) if learns else [of(x)[0]]
+            return trained(of, x, lengths) if learns else [of(x, lengths=lengths)[0]]
 
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from gated.engines.indices import on_device
+
 
 class Ragged:
     """The valid steps of a batch of rows, in the order of a PackedSequence.
@@ -34,7 +36,7 @@ class Ragged:
         device: torch.device,
     ):
         self.steps, self.batch, self.batch_sizes = steps, batch, batch_sizes
-        self.order = None if order is None else order.to(device)
+        self.order = None if order is None else on_device(order, device)
         self._rows = order
         self._found: Tensor | None = None
 
@@ -53,17 +55,17 @@ class Ragged:
 
     def pack(self, value: Tensor) -> Tensor:
         """(T, B, n) to (N, n)."""
-        return value.flatten(0, 1).index_select(0, self._places.to(value.device))
+        return value.flatten(0, 1).index_select(0, on_device(self._places, value.device))
 
     def unpack(self, data: Tensor) -> Tensor:
         """(N, n) to (T, B, n), 0 where a row has ended."""
         blank = data.new_zeros((self.steps * self.batch, *data.shape[1:]))
-        whole = blank.index_copy(0, self._places.to(data.device), data)
+        whole = blank.index_copy(0, on_device(self._places, data.device), data)
         return whole.view(self.steps, self.batch, *data.shape[1:])
 
     def spread(self, value: Tensor) -> Tensor:
         """(B, n), one for each row, to (N, n), one for each of its steps."""
-        return value.index_select(0, (self._places % self.batch).to(value.device))
+        return value.index_select(0, on_device(self._places % self.batch, value.device))
 
     def sort(self, states: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The states (L * S, B, n) of the rows in order, (L * S, R, n)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Place
+from gated.engines.indices import on_device
 from gated.equations.graph import length
 from gated.equations.stacks import Bank
 from gated.equations.symbols import Node
@@ -148,5 +149,5 @@ class _Values:
         name = node.label
         if name not in self.gathered:
             both = torch.cat([self.made[f"state_{name}"], self.initial[name]])
-            self.gathered[name] = both.index_select(0, self.rows.before.to(both.device))
+            self.gathered[name] = both.index_select(0, on_device(self.rows.before, both.device))
         return self.gathered[name]

@@ -54,6 +54,11 @@ class Rows:
         return int(self._held[0][step])
 
     @cached_property
+    def lengths(self) -> Tensor:
+        """The steps of each row, (B,)."""
+        return (self.sizes.unsqueeze(1) > torch.arange(self.batch)).sum(0, dtype=torch.int32)
+
+    @cached_property
     def before(self) -> Tensor:
         """For each packed step, where the step before stands; beyond all, the initial states."""
         rows = torch.arange(self.batch)

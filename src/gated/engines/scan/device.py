@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gated.engines.indices import on_device
 from gated.engines.scan import kernels
 from gated.engines.scan.loop import GROWTH, real
 from gated.engines.scan.steps import Steps
@@ -97,8 +98,8 @@ class _Call:
     def __init__(self, like: Tensor, steps: Steps, count: int, chunk: int):
         self.full = steps.sizes is None
         # not read where all rows reach all steps
-        self.offsets = like if self.full else steps.offsets.to(like.device)
-        self.lengths = like if self.full else steps.lengths.to(like.device)
+        self.offsets = like if self.full else on_device(steps.offsets, like.device)
+        self.lengths = like if self.full else on_device(steps.lengths, like.device)
         self.numbers = {"count": count, "batch": steps.batch, "n": like.shape[1], "chunk": chunk}
         self.reverse = steps.reverse
         self.real = REALS["float64" if like.dtype == torch.float64 else "float32"]

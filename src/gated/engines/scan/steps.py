@@ -12,6 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gated.engines.indices import on_device
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -48,7 +50,7 @@ class Steps:
             last = d.new_zeros((self.batch, d.shape[1]))
             return torch.cat([d[self.batch :], last]), d[: self.batch]
         whole = d.new_zeros((self.total + self.batch, d.shape[1]))
-        both = whole.index_add(0, self._before.to(d.device), self.valid(d))
+        both = whole.index_add(0, on_device(self._before, d.device), self.valid(d))
         return both[: self.total], both[self.total :]
 
     def last(self, states: Tensor, initial: Tensor) -> Tensor:
@@ -62,7 +64,7 @@ class Steps:
         if self.sizes is None:
             return values
         here = torch.arange(self.total) < self.sizes.sum()
-        return torch.where(here.to(values.device).unsqueeze(1), values, 0)
+        return torch.where(on_device(here, values.device).unsqueeze(1), values, 0)
 
     @property
     def none(self) -> bool:
@@ -113,4 +115,4 @@ class Steps:
 
 
 def _taken(values: Tensor, index: Tensor) -> Tensor:
-    return values.index_select(0, index.to(values.device))
+    return values.index_select(0, on_device(index, values.device))

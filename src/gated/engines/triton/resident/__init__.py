@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -36,6 +35,7 @@ from torch import Tensor
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.rows import Rows
 from gated.engines.fused.storage import Kept
+from gated.engines.indices import on_device
 from gated.engines.triton.resident.ahead import Ahead
 from gated.engines.triton.resident.astern import Astern
 from gated.engines.triton.spelling import heading
@@ -164,7 +164,8 @@ class Resident:
             **share.constants, "REAL": REALS[self.real], "FULL": rows.full,
             "REVERSE": rows.reverse, "TRAINING": training, "PRECISION": self._precision(),
         }  # fmt: skip
-        places = (None, None) if rows.full else on_device(rows, device)
+        index = () if rows.full else (rows.offsets, rows.lengths)
+        places = [on_device(one, device) for one in index] or (None, None)
         launch(
             kernels(self.text)[name], share.grid, device,
             [*arguments, *places, rows.steps, rows.batch], constants, warps=share.warps,
@@ -226,16 +227,3 @@ def allows_tf32() -> bool:
     if hasattr(matmul, "fp32_precision"):
         return bool(matmul.fp32_precision == "tf32")
     return bool(matmul.allow_tf32)
-
-
-_placed: WeakKeyDictionary[Rows, dict[torch.device, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
-
-
-def on_device(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where the steps begin, (T,), and how many steps each row has, (B,)."""
-    found = _placed.setdefault(rows, {})
-    if device not in found:
-        reach = rows.sizes
-        lengths = (reach.unsqueeze(1) > torch.arange(rows.batch)).sum(0, dtype=torch.int32)
-        found[device] = (rows.offsets.to(device), lengths.to(device))
-    return found[device]
