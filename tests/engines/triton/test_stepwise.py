@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -175,6 +176,21 @@ def test_on_a_device_only_the_first_launch_of_a_kernel_asks_triton_what_its_argu
         ((3, 3, 1), (7, 0, 5, 0, 0, 1, 5, *where)),
         ((1, 3, 1), (7, 0, 2, 0, 0, 1, 5, *where)),
     ]
+
+
+@pytest.mark.parametrize("name", ["sru", "lstm", "gru"])
+def test_threads_meet_between_reading_memory_and_writing_it(name: str) -> None:
+    (kernel,) = (
+        text
+        for text in steps_of(case_of(name)).text.split("@triton.jit")
+        if "def backward_0(" in text
+    )
+    reading, writing = kernel.split("tl.debug_barrier()")
+    carried = set(re.findall(r"tl\.load\((carried_\w+)", kernel))
+    assert carried
+    assert carried & set(re.findall(r"tl\.store\((\w+)", kernel))
+    assert not carried & set(re.findall(r"tl\.store\((\w+)", reading))
+    assert not carried & set(re.findall(r"tl\.load\((\w+)", writing))
 
 
 def test_the_kernels_of_a_gru_read_as_they_did() -> None:

@@ -194,9 +194,15 @@ class Plan:
         lines = self.opening(tile, used) if number == 0 else []
         lines += tile.operands(left, reads)
         lines += tile.work(nodes, reads, {})
+        fixed = self.fixed if number == 0 else []
+        written = [place for node in left for place in self.writes.get(node, ())]
+        written += [place for _, place in fixed]
+        if any(place.buffer.kind == "scratch" and place.buffer.name in used for place in written):
+            # memory may be read by one thread and written by another
+            lines.append("tl.debug_barrier()")
         for node in left:
             lines += self.stores(node, tile, used)
-        for value, place in self.fixed if number == 0 else ():
+        for value, place in fixed:
             lines.append(tile.store(self.address(place, used), place.width, value))
         return lines
 
