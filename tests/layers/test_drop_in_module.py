@@ -1,6 +1,7 @@
 """Beyond numbers, our layers are modules like torch.nn's: weights, copies, types, options."""
 
 import copy
+import importlib
 import io
 import pickle
 
@@ -286,3 +287,40 @@ def test_vmap_runs_where_torch_has_no_rule_for_its_operators(layer):
     x = torch.randn(5, 2, 3)
     each = torch.vmap(lambda row: layer(row)[0], in_dims=1, out_dims=1)(x)
     torch.testing.assert_close(each, layer(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("LSTM", {"num_layers": 2, "bidirectional": True}),
+        ("LSTM", {"proj_size": 2, "bias": False}),
+        ("GRU", {"num_layers": 2}),
+        ("RNN", {"nonlinearity": "relu"}),
+    ],
+)
+def test_a_layer_that_moves_to_a_gpu_asks_cudnn_what_torch_nn_asks(name, options, monkeypatch):
+    asked = []
+
+    def flattened(weights, *settings):
+        asked.append(([tuple(weight.shape) for weight in weights], settings))
+
+    library = importlib.import_module("torch.backends.cudnn.rnn")
+    monkeypatch.setattr(nn.Parameter, "is_cuda", property(lambda self: True), raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "is_acceptable", lambda tensor: True)
+    monkeypatch.setattr(torch, "_use_cudnn_rnn_flatten_weight", lambda: True)
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", flattened)
+    monkeypatch.setattr(library, "get_cudnn_mode", lambda mode: mode)
+    for package in (nn, gated):
+        getattr(package, name)(3, 4, **options).double()
+    built, moved, *ours = asked
+    assert [built, moved] == ours
+    assert len(asked) == 4
+
+
+def test_weights_that_cudnn_cannot_take_stay_where_they_are(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "is_acceptable", lambda tensor: True)
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *_: pytest.fail("asked"))
+    gated.Recurrent("peephole", 3, 4).flatten_parameters()
+    shared = gated.LSTM(4, 4)
+    shared.weight_hh_l0 = shared.weight_ih_l0
+    shared.flatten_parameters()

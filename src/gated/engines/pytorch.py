@@ -6,8 +6,9 @@ equations runs as fast as `torch.nn.LSTM`, and one with a changed sign does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -73,20 +74,27 @@ class _ProjectedOperator(Cell):
 
 
 Operator = Callable[..., tuple[Tensor, ...]]
-_OPERATORS: tuple[tuple[type[Cell], Operator], ...] = (
-    (_TanhOperator, _VF.rnn_tanh),
-    (_ReluOperator, _VF.rnn_relu),
-    (_GruOperator, _VF.gru),
-    (_FourGateOperator, _VF.lstm),
-    (_ProjectedOperator, _VF.lstm),
+# with the operator, and what cuDNN calls it
+_OPERATORS: tuple[tuple[type[Cell], Operator, str], ...] = (
+    (_TanhOperator, _VF.rnn_tanh, "RNN_TANH"),
+    (_ReluOperator, _VF.rnn_relu, "RNN_RELU"),
+    (_GruOperator, _VF.gru, "GRU"),
+    (_FourGateOperator, _VF.lstm, "LSTM"),
+    (_ProjectedOperator, _VF.lstm, "LSTM"),
 )
 
 
-@lru_cache(maxsize=256)
 def operator(graph: Graph) -> Operator | None:
     """PyTorch's operator that computes a cell's graph, None if there is none."""
+    found = _find(graph)
+    return found and found[0]
+
+
+@lru_cache(maxsize=256)
+def _find(graph: Graph) -> tuple[Operator, str] | None:
     mine = canonical(graph)
-    return next((run for form, run in _OPERATORS if canonical(form.graph) == mine), None)
+    same = (row for row in _OPERATORS if canonical(row[0].graph) == mine)
+    return next(((run, mode) for _, run, mode in same), None)
 
 
 # No operator has a longer sum or product; sums of shared sums could grow without bound.
@@ -193,3 +201,31 @@ def _tracked(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
     if x.requires_grad or not any(weight.requires_grad for weight in weights):
         return x
     return x + weights[0].flatten()[:0].sum()  # a sum of nothing
+
+
+def flatten(
+    graph: Graph, weights: Sequence[Tensor], sizes: Mapping[str, int], num_layers: int,
+    num_directions: int,
+) -> None:  # fmt: skip
+    """Move the weights of a stack into one block of memory, where cuDNN would copy them each time.
+
+    Args:
+        graph: of the cell; nothing is done if PyTorch has no operator for it.
+        weights: the stored tensors in the order of a job's; nothing is done for such as cuDNN does
+            not take, or that share memory.
+        sizes: D, that of the first layer, H, and P for a projection.
+        num_layers, num_directions: L and S.
+    """
+    found, first = _find(graph), weights[0]
+    library: Any = torch
+    backend, mode = library.backends.cudnn, import_module("torch.backends.cudnn.rnn")
+    alike = all(w.dtype == first.dtype and backend.is_acceptable(w) for w in weights)
+    if found is None or not alike or len({w.data_ptr() for w in weights}) != len(weights):
+        return
+    with library.cuda.device_of(first), torch.no_grad():
+        if library._use_cudnn_rnn_flatten_weight():
+            library._cudnn_rnn_flatten_weight(
+                weights, len(weights) // (num_layers * num_directions), sizes["D"],
+                mode.get_cudnn_mode(found[1]), sizes["H"], sizes.get("P", 0), num_layers, False,
+                num_directions == 2,
+            )  # fmt: skip

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gated import engines
 from gated.cells import cell as find_cell
 from gated.engines import Choice, Form, Job, Result
-from gated.engines.pytorch import operator
+from gated.engines.pytorch import flatten, operator
 from gated.equations import Cell
 from gated.equations.graph import length
 from gated.equations.layout import layout
@@ -128,6 +128,7 @@ class Recurrent(nn.Module):
         options.check_callable(self.cell)
         self._register(device, options.check_dtype(dtype))
         self.reset_parameters()
+        self.flatten_parameters()
 
     def _check_stack(self) -> None:
         """Options that need a second layer or a second direction."""
@@ -195,7 +196,21 @@ class Recurrent(nn.Module):
             start(self.cell, self._layout, stored, letters, self.init, self.forget_bias)
 
     def flatten_parameters(self) -> None:
-        """Do nothing: kept so that code written for `torch.nn.LSTM` runs."""
+        """Let the parameters stand in memory as cuDNN wants them; elsewhere nothing is done.
+
+        It is done whenever the layer moves, so nobody need call it, as with `torch.nn.LSTM`.
+        """
+        own = self._parameters
+        if all(name in own for name in self._names):  # neither pruned nor parametrised
+            flatten(
+                self.cell.graph, self._weights(), self._letters, self.num_layers,
+                self.num_directions,
+            )  # fmt: skip
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
 
     def forward(
         self,
