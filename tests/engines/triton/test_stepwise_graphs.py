@@ -13,6 +13,7 @@ pytest.importorskip("triton")
 from compared import ahead, astern, check, check_gradients, loss_of, named
 from oracle import Case
 
+import gated
 from gated.engines.triton import stepwise
 from gated.engines.triton.stepwise import Stepwise, graphs
 from gated.engines.triton.stepwise.course import Course
@@ -120,6 +121,15 @@ def test_a_call_that_comes_again_with_other_matrices_is_the_same_call(
         each.kept, each.leaving = case.kept, case.leaving
         check(each, steps)
     assert (recorder.recorded, recorder.replayed) == (2, 4)  # each direction, twice
+
+
+def test_a_call_under_autocast_comes_again_with_weights_cast_anew(recorder: Recorder) -> None:
+    layer = gated.RNN(2, 4, engine="triton-stepwise")
+    x = torch.randn(2, 1, 2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        first, again = (layer(x)[0] for _ in range(2))
+    assert torch.equal(first, again)
+    assert (recorder.recorded, recorder.replayed) == (1, 1)
 
 
 def test_nothing_is_recorded_or_remembered_while_the_caller_captures(
