@@ -10,7 +10,9 @@ from fused_cases import traced as traced_of
 from torch.autograd import gradgradcheck
 
 import gated
+from gated.cells import cell
 from gated.engines.triton import ONE
+from gated.engines.triton.loops import Generated
 from gated.equations import Cell, U, W, tanh
 from gated.errors import EngineError
 
@@ -193,3 +195,20 @@ def test_a_strategy_asked_for_by_name_says_why_it_cannot():
     layer = gated.LSTM(D, 4096, engine="triton-resident")
     with pytest.raises(EngineError, match="'triton-resident' cannot run this: resident: "):
         layer(torch.zeros(2, 1, D))
+
+
+def test_what_stands_in_the_way_of_sizes_is_found_once_for_a_setting_of_tf32(monkeypatch):
+    asked = []
+    loops = Generated(cell("lstm").graph, torch.float32, False, "resident")
+    resident = loops.strategies["resident"]
+    monkeypatch.setattr(resident, "obstacle", lambda sizes: asked.append(sizes["H"]))
+    for size in (8, 8, 16):
+        loops.strategy({"D": 4, "H": size})
+    assert asked == [8, 16]
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        loops.strategy({"D": 4, "H": 8})
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert asked == [8, 16, 8]

@@ -91,6 +91,11 @@ def test_an_exported_program_runs_at_other_sizes_and_lengths(engine):
         agree(results(program, plain, x, **call), results(plain, plain, x, **call))
 
 
+@pytest.mark.parametrize("name", ["loop", "train", "back"])
+def test_inductor_is_told_that_its_cuda_graphs_cannot_hold_an_operator(name):
+    assert torch.Tag.cudagraph_unsafe in getattr(torch.ops.gated, name).default.tags
+
+
 @pytest.mark.parametrize(
     ("engine", "dtype"),
     [("triton-resident", torch.float32), ("triton-stepwise", torch.bfloat16)],

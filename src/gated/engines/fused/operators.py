@@ -31,8 +31,10 @@ _CALL = (
 )
 _library: Any = cast(Any, torch.library.Library)("gated", "FRAGMENT")
 _BACK = f"{_CALL}, Tensor[] saved, Tensor?[] gradients, bool[] wanted"
+# Inductor's CUDA graphs want back all memory that a call takes; an engine may keep some
+_TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.cudagraph_unsafe)
 for _schema in (f"loop({_CALL})", f"train({_CALL})", f"back({_BACK})"):
-    _library.define(f"{_schema} -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
+    _library.define(f"{_schema} -> Tensor[]", tags=_TAGS)
 _ops: Any = torch.ops.gated
 
 

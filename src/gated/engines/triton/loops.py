@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -78,6 +78,7 @@ class Generated(Loops):
         names = [strategy] if strategy else list(STRATEGIES)
         real = str(self.real).removeprefix("torch.")
         self.strategies = {n: STRATEGIES[n](self.kept, self.leaving, real, dtype) for n in names}
+        self._against: dict[Hashable, dict[str, str | None]] = {}  # each call asks twice
 
     @property
     def saved(self) -> list[Buffer]:
@@ -100,7 +101,13 @@ class Generated(Loops):
 
     def against(self, sizes: Sizes) -> dict[str, str | None]:
         """What stands in the way of each strategy for a cell of these sizes, None if nothing."""
-        return {name: one.obstacle(sizes) for name, one in self.strategies.items()}
+        # the setting of tf32 decides how much memory a matrix takes
+        key = (*sizes.items(), torch.backends.cuda.matmul.fp32_precision)
+        found = self._against.get(key)
+        if found is None:
+            found = {name: one.obstacle(sizes) for name, one in self.strategies.items()}
+            self._against[key] = found
+        return found
 
     def strategy(self, sizes: Sizes) -> Strategy:
         """The first that can run a cell of these sizes.

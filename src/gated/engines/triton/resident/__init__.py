@@ -222,8 +222,4 @@ def shared_memory() -> int:
 
 def allows_tf32() -> bool:
     """Whether PyTorch's setting lets products of float32 be rounded to tf32."""
-    matmul = torch.backends.cuda.matmul
-    # the older name cannot be asked once the newer one has been set
-    if hasattr(matmul, "fp32_precision"):
-        return bool(matmul.fp32_precision == "tf32")
-    return bool(matmul.allow_tf32)
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
