@@ -27,8 +27,8 @@ ENGINES: dict[str, Engine] = {
 }
 # those that run jobs of which no size depends on a length
 _PADDED = ("cpu", "scan", "triton", *triton.ONE)
-# parts of one that `auto` takes as a whole
-_PARTS = tuple(triton.ONE)
+# parts of an engine that `auto` takes as a whole, each with the whole
+PARTS = dict.fromkeys(triton.ONE, "triton")
 
 # a call of so few steps and rows, and fewer multiplications, costs more than what a kernel saves
 _FEW_ROWS, _LITTLE = 64, 10_000_000
@@ -36,7 +36,7 @@ _FEW_ROWS, _LITTLE = 64, 10_000_000
 _LONG = 256
 
 __all__ = [
-    "ENGINES", "Choice", "Form", "Job", "Result", "Values", "check_name", "choose", "run",
+    "ENGINES", "PARTS", "Choice", "Form", "Job", "Result", "Values", "check_name", "choose", "run",
     "stepper", "traced",
 ]  # fmt: skip
 
@@ -50,7 +50,7 @@ def allowed(names: str | None) -> tuple[str, ...]:
         OptionError: there is no such engine.
     """
     if names is None:
-        return tuple(name for name in ENGINES if name not in _PARTS)
+        return tuple(name for name in ENGINES if name not in PARTS)
     wanted = {check_name(name.strip()) for name in names.split(",") if name.strip()}
     return tuple(name for name in ENGINES if name in wanted or name == "reference")
 

@@ -40,15 +40,19 @@ class Engine:
         against = _of_machine(x) or _of_type(x.dtype) or of_call(job) or obstacle(job.cell.graph)
         if against:
             return against
-        reasons = self._loops(job).against(job.sizes)
+        reasons = self.strategies(job)
         if any(reason is None for reason in reasons.values()):
             return None
         return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
+    def strategies(self, job: Job) -> dict[str, str | None]:
+        """For each strategy, in the order of the choice, why it cannot run the job."""
+        return self._loops(job).against(job.sizes)
+
     def explain(self, job: Job) -> str:
         """The strategy that runs the job, and why not those before it."""
         found: list[str] = []
-        for name, reason in self._loops(job).against(job.sizes).items():
+        for name, reason in self.strategies(job).items():
             if reason is None:
                 return "; ".join([f"strategy {name}", *found])
             found.append(f"not {name}: {reason}")
@@ -85,10 +89,19 @@ def _of_machine(sequence: Tensor) -> str | None:
         return _missing()
     if device.type != "cuda":
         return f"the Triton engine runs on a GPU, not on {device.type}"
-    if torch.version.hip is None and torch.cuda.get_device_capability(device) < _OLDEST:
-        has = ".".join(map(str, torch.cuda.get_device_capability(device)))
-        return f"it takes a GPU of compute capability 8.0 or later, this one has {has}"
-    return _missing()
+    return _of_gpu(device) or _missing()
+
+
+@cache
+def _of_gpu(device: torch.device) -> str | None:
+    """Why a GPU is too old; one that is not here, which tensors may only stand for, is not."""
+    if torch.version.hip is not None or not torch.cuda.is_available():
+        return None
+    capability = torch.cuda.get_device_capability(device)
+    if capability >= _OLDEST:
+        return None
+    has = ".".join(map(str, capability))
+    return f"it takes a GPU of compute capability 8.0 or later, this one has {has}"
 
 
 def _of_type(dtype: torch.dtype) -> str | None:
