@@ -11,9 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gated.engines import ENGINES, reference
+import gated as gated_package
+from gated import engines
+from gated.cli.comparison import show_comparison
+from gated.cli.screen import Screen
+from gated.engines import ENGINES, reference, triton
 from gated.engines.cpu import toolchain
-from gated.inspect.doctor import checks, comparison, facts
+from gated.inspect.doctor import Check, Comparison, Layer, Run, checks, facts, timing
 
 MAPPED = "7f00-7f01 r-xp 00000000 08:01 1{}    /env/{}\n"
 LAYER = ["--cell", "lstm", "-D", 3, "-H", 4, "-B", 2, "-T", 5]
@@ -22,7 +26,7 @@ LAYER = ["--cell", "lstm", "-D", 3, "-H", 4, "-B", 2, "-T", 5]
 @pytest.fixture(autouse=True)
 def _as_in_a_process_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("GATED_CACHE", str(tmp_path / "kernels"))
-    monkeypatch.setattr(comparison, "_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "_SECONDS", 0.1)
     # other tests of this process may have loaded packages that bring a runtime of their own
     monkeypatch.setattr(facts, "mapped_files", lambda: MAPPED.format(1, "libgomp.so.1"))
 
@@ -54,7 +58,7 @@ def test_the_report_has_each_section_and_quick_leaves_out_the_check(gated, tmp_p
     assert shown.code == 0
     starts = [line.split()[0] for line in shown.out.splitlines() if line]
     assert starts == [
-        "Versions", "gated", "Python", "PyTorch", "compiler",
+        "Versions", "gated", "Python", "PyTorch", "CUDA", "Triton", "compiler",
         "Machine", "CPU", "instructions", "threads", "OpenMP", "GPU",
         "Cache", "folder", "state",
     ]  # fmt: skip
@@ -62,16 +66,15 @@ def test_the_report_has_each_section_and_quick_leaves_out_the_check(gated, tmp_p
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_every_engine_is_checked_kernels_too(gated, monkeypatch):
-    monkeypatch.delitem(checks.ALLOWED, torch.float64)  # one kernel is enough
-    shown = gated("doctor", "--cells", "rnn")
+def test_every_engine_is_checked_kernels_and_scans_too(gated, monkeypatch):
+    monkeypatch.setitem(checks.TYPES, "cpu", (torch.float32,))  # one kernel is enough
+    shown = gated("doctor", "--cells", "minlstm")
     assert shown.code == 0
-    header, row = shown.out.partition("states, gradients\n")[2].splitlines()[:2]
-    assert header.split() == [
-        "cell", "cpu", "float32", "torch", "float32", "reference", "float32",
-    ]  # fmt: skip
-    assert row.split()[0] == "rnn"
-    assert all(0 < float(error) < 2e-6 for error in row.split()[1:])
+    lines = [line.split() for line in shown.out.partition("on cpu\n")[2].splitlines()]
+    assert lines[0] == ["cell", "engine", "float32"]
+    assert [line[-2] for line in lines[1:4]] == ["cpu", "scan", "reference"]
+    assert lines[1][0] == "minlstm"
+    assert all(0 < float(line[-1]) < 2e-6 for line in lines[1:4])
     assert "All engines agree with the reference" in shown.out
 
 
@@ -100,9 +103,24 @@ def test_why_an_engine_leaves_out_a_cell_is_said_once(gated, without_cpu):
     out = gated("doctor", "--cells", "peephole,slstm,lstm").out
     assert out.count("no fused operator") == 1
     assert "torch does not run peephole, slstm:" in out
-    lines = {line.split()[0]: line for line in out.splitlines() if line}
-    assert "–" in lines["peephole"]
-    assert "–" not in lines["lstm"]
+    rows = [line.split() for line in out.splitlines() if " torch  " in line]
+    assert [row[0] for row in rows] == ["lstm"]
+
+
+def test_why_an_engine_runs_nowhere_is_said_once_for_all_its_strategies(gated, refusing):
+    told = "the Triton engine runs on a GPU, not on cpu"
+    out = gated("doctor", "--cells", "rnn,lstm").out
+    assert f"triton does not run here: {told}\n" in out
+    assert out.count(told) == 1
+    out = gated("doctor", *LAYER, "--quick").out
+    assert f"triton does not run this: {told}\n" in out
+    assert out.count(told) == 1
+
+
+@pytest.fixture
+def refusing(without_cpu):
+    """An engine of two strategies for GPUs."""
+    ENGINES.update(dict.fromkeys(("triton", "triton-resident", "triton-stepwise"), triton.ALL))
 
 
 def test_two_openmp_runtimes_are_warned_of(gated, monkeypatch):
@@ -147,7 +165,8 @@ def test_without_a_compiler_the_reason_is_told_and_the_others_are_checked(gated,
     assert shown.code == 0
     assert "compiler      none: there is no C++ compiler: install g++" in shown.out
     assert "warning: no kernel can be compiled" in shown.out
-    assert "torch float64" in shown.out
+    assert "cpu does not run here: its kernel did not come with gated, and there is" in shown.out
+    assert "All engines agree" in shown.out
 
 
 def test_json_is_one_object_and_holds_all(gated, wrong):
@@ -206,6 +225,74 @@ def test_a_layers_choice_as_json(gated, without_cpu):
     assert "no fused operator" in reasons["torch"]
 
 
+def planned(cells, tell, devices):
+    for device in devices:
+        yield Check("lstm", "reference", "float32", device, 1e-5, 2e-7, "output")
+        yield Check("lstm", "triton-resident", "bfloat16", device, 0.03, 0.02, "output")
+        yield Check("lstm", "cpu", "float32", device, reason=f"not on {device}")
+
+
+def test_where_there_is_a_gpu_it_is_shown_and_engines_are_checked_on_it_too(gated, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    one = facts.Gpu("NVIDIA H200", "9.0", 150_100_000_000, 8)
+    monkeypatch.setattr(facts, "gpu", lambda: one)
+    monkeypatch.setattr("gated.inspect.doctor.check", planned)
+    monkeypatch.setattr("gated.inspect.doctor.device_of", torch.device)
+    shown = gated("doctor")
+    assert shown.code == 0
+    assert "GPU           NVIDIA H200, compute capability 9.0, 150 GB; one of 8" in shown.out
+    for device in ("cpu", "cuda"):
+        table = shown.out.partition(f"\non {device}\n")[2].splitlines()
+        assert [line.split() for line in table[:3]] == [
+            ["cell", "engine", "float32", "bfloat16"],
+            ["lstm", "reference", "2e-07"],
+            ["triton-resident", "2e-02"],
+        ]
+        assert f"cpu does not run here in float32: not on {device}" in table
+    assert "in 16 bits within 4 eps" in " ".join(shown.out.split())
+    content = json.loads(gated("doctor", "--device", "cuda", "--cells", "lstm", "--json").out)
+    assert content["machine"]["gpu"]["capability"] == "9.0"
+    assert {check["device"] for check in content["checks"]} == {"cuda"}
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(engines, "AUTOMATIC", engines.allowed(None))
+
+
+def test_of_a_gpu_that_is_not_here_it_is_told_what_one_would_take(gated, no_gpu):
+    pytest.importorskip("triton", reason="needs Triton: install the extra gated[triton]")
+    shown = gated("doctor", "--cell", "peephole", "--device", "cuda")
+    assert shown.code == 0
+    assert "There is no GPU here" in shown.out
+    assert "auto takes  triton, strategy resident\nbecause     cpu: the CPU eng" in shown.out
+    assert "\n            torch: PyTorch has no fused operator" in shown.out
+    assert "By name triton-stepwise and reference run it too" in shown.out
+    assert "median" not in shown.out
+
+
+def test_why_the_other_strategy_was_not_taken_is_told(gated, no_gpu):
+    pytest.importorskip("triton", reason="needs Triton: install the extra gated[triton]")
+    asked = ["--cell", "peephole", "--hidden-size", 1000, "--device", "cuda", "--json"]
+    content = json.loads(gated("doctor", *asked).out)
+    assert (content["engine"], content["strategy"]) == ("triton", "stepwise")
+    assert (content["absent"], content["tf32"]) == (True, None)
+    runs = {run["engine"]: run for run in content["engines"]}
+    assert runs["triton-stepwise"]["same_as"] == "triton"
+    assert "a program has at most" in runs["triton-resident"]["reason"]
+    assert "not resident: a program has at most" in content["reason"]
+
+
+def test_times_of_unlike_precision_are_remarked_on(capsys):
+    layer, run = Layer(gated_package.cell("lstm")), Run("torch", seconds=(1.0,))
+    show_comparison(Screen(), Comparison(layer, "torch", "", (run,), tf32=(True, False)))
+    assert "cuDNN (torch) may round float32 to tf32" in capsys.readouterr().out
+    show_comparison(Screen(), Comparison(layer, "torch", "", (run,), tf32=(True, True)))
+    assert "tf32" not in capsys.readouterr().out
+
+
 def test_a_cell_of_ones_own_can_be_asked_about(gated, monkeypatch, tmp_path, without_cpu):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "leaky_cells.py").write_text(
@@ -234,6 +321,8 @@ def test_a_cell_of_ones_own_can_be_asked_about(gated, monkeypatch, tmp_path, wit
         (["--cell", "lstm", "--device", "abacus"], "there is no device 'abacus'"),
         (["--cell", "lstm", "--cells", "gru"], "give one of them"),
         (["--cells", "gru", "--quick"], "give one of them"),
+        (["--device", "cpu", "--quick"], "--quick leaves out the check"),
+        (["--device", "abacus"], "there is no device 'abacus'"),
         (["--hidden-size", 3], "--hidden-size is about a layer: name its --cell too"),
     ],
 )

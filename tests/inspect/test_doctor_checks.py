@@ -9,11 +9,22 @@ import pytest
 import torch
 
 import gated
-from gated.engines import ENGINES, reference
+from gated.engines import ENGINES, reference, triton
 from gated.engines.cpu import toolchain
 from gated.errors import EngineError, OptionError
-from gated.inspect.doctor import Comparison, Layer, Run, check, compare, comparison, machine, steps
-from gated.inspect.doctor.facts import kernel_cache, openmp
+from gated.inspect.doctor import (
+    Comparison,
+    Gpu,
+    Layer,
+    Run,
+    check,
+    checks,
+    compare,
+    machine,
+    steps,
+    timing,
+)
+from gated.inspect.doctor.facts import gpu, kernel_cache, openmp
 
 MAPS = """\
 55d0-55d1 r--p 00000000 08:01 11    /usr/bin/python3.11
@@ -42,16 +53,16 @@ def changed(what, by):
 
 @pytest.fixture(autouse=True)
 def _quick_timings(monkeypatch):
-    monkeypatch.setattr(comparison, "_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "_SECONDS", 0.1)
 
 
 @pytest.fixture
-def engines(monkeypatch):
+def engines():
     """The engines that there are: torch and the reference, and those that a test adds."""
     whole = dict(ENGINES)
     for name in whole.keys() - {"torch", "reference"}:
         del ENGINES[name]
-    yield lambda name, engine: monkeypatch.setitem(ENGINES, name, engine)
+    yield ENGINES.__setitem__
     ENGINES.clear()
     ENGINES.update(whole)  # in their order, which counts
 
@@ -96,15 +107,29 @@ def here(monkeypatch, tmp_path):
     [
         ({"compiler": None, "compiler_version": "there is none"}, "compiled: there is none. Cells"),
         ({"openmp": ("/a/libgomp.so", "/b/libomp.so")}, "2 OpenMP .*: /a/libgomp.so, /b/libomp.so"),
+        (
+            {"gpu": Gpu("H200", "9.0", 10**11, 1), "triton": None},
+            "Triton is not installed, so no k",
+        ),
         ({"torch_threads": 8, "allowed_threads": 2}, r"8 threads, .*set_num_threads\(2\)"),
     ],
 )
 def test_what_is_slow_is_warned_of_with_the_remedy(here, facts, warning):
     fine = {"compiler": "/g++", "openmp": ("/a",), "torch_threads": 1, "allowed_threads": 1}
+    fine |= {"gpu": None, "triton": "3.6.0"}
     assert dataclasses.replace(here, **fine).warnings == []
     (told,) = dataclasses.replace(here, **{**fine, **facts}).warnings
     with pytest.raises(ValueError, match=warning):
         raise ValueError(told)
+
+
+def test_the_gpu_that_pytorch_takes_is_told(monkeypatch):
+    properties = SimpleNamespace(name="NVIDIA H200", major=9, minor=0, total_memory=150 * 10**9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {1: properties}.get)
+    assert gpu() == Gpu("NVIDIA H200", "9.0", 150 * 10**9, 2)
 
 
 def test_kernels_in_the_cache_are_counted(here, tmp_path):
@@ -132,15 +157,15 @@ def test_a_cache_below_a_file_is_a_problem_told_in_the_systems_words(monkeypatch
 
 
 def test_right_engines_are_found_right(engines):
-    checks = found("lstm")
-    assert set(checks) == {
+    seen = found("lstm")
+    assert set(seen) == {
         ("torch", "float32"),
         ("torch", "float64"),
         ("reference", "float32"),
     }  # and the reference in float64 is the truth
-    assert not any(c.wrong for c in checks.values())
-    assert 0 < checks["torch", "float32"].error < 2e-6
-    assert checks["torch", "float64"].error < 1e-14
+    assert not any(c.wrong for c in seen.values())
+    assert 0 < seen["torch", "float32"].error < 2e-6
+    assert seen["torch", "float64"].error < 1e-14
 
 
 @pytest.mark.parametrize(
@@ -179,10 +204,10 @@ def test_an_engine_that_fails_is_told_with_its_words_and_the_check_goes_on(engin
         raise EngineError("the compiler fell over")
 
     engines("planted", planted(run))
-    checks = found()
-    assert checks["planted", "float64"].wrong
-    assert checks["planted", "float64"].failure == "EngineError: the compiler fell over"
-    assert not checks["reference", "float32"].wrong
+    seen = found()
+    assert seen["planted", "float64"].wrong
+    assert seen["planted", "float64"].failure == "EngineError: the compiler fell over"
+    assert not seen["reference", "float32"].wrong
 
 
 def test_an_engine_that_says_why_it_cannot_is_not_wrong(engines):
@@ -191,19 +216,69 @@ def test_an_engine_that_says_why_it_cannot_is_not_wrong(engines):
     assert (one.reason, one.error, one.wrong) == ("no such thing here", None, False)
 
 
+def test_in_16_bits_a_few_steps_of_the_type_are_right_and_more_are_wrong(engines, monkeypatch):
+    monkeypatch.setitem(checks.TYPES, "cpu", checks.HALVES)
+    engines("near", changed("output", lambda o: o + 2 * torch.finfo(o.dtype).eps))
+    engines("far", changed("output", lambda o: o + 8 * torch.finfo(o.dtype).eps))
+    seen = found("lstm")
+    assert {one.dtype for one in seen.values()} == {"bfloat16", "float16"}
+    assert {engine for (engine, _), one in seen.items() if one.wrong} == {"far"}
+    assert seen["reference", "float16"].allowed == 4 * 2**-10
+    assert seen["reference", "float16"].error < 2 * 2**-10
+
+
+def test_in_16_bits_what_rounding_alone_makes_of_a_cell_is_allowed_twice(engines, monkeypatch):
+    monkeypatch.setitem(checks.TYPES, "cpu", checks.HALVES)
+    one = found("layernorm-lstm")["reference", "bfloat16"]
+    assert one.allowed == 2 * one.error > 4 * 2**-7
+
+
+def test_float32_is_not_rounded_to_tf32_during_the_check_and_as_before_after_it(engines):
+    def settings():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    seen = []
+
+    def run(job):
+        seen.append(settings())
+        return reference.run(job)
+
+    engines("planted", planted(run))
+    before = settings()
+    found()
+    assert set(seen) == {("highest", False)}
+    assert settings() == before != ("highest", False)
+
+
+def test_an_engine_of_strategies_is_checked_by_each_and_refuses_for_all(engines):
+    ways = ("triton", "triton-resident", "triton-stepwise")
+    engines(ways[0], planted(reference.run))
+    engines(ways[1], planted(reference.run))
+    engines(ways[2], planted(reference.run, lambda job: "too small"))
+    seen = {engine: one for (engine, dtype), one in found().items() if dtype == "float32"}
+    assert "triton" not in seen
+    assert seen["triton-resident"].error is not None
+    assert seen["triton-stepwise"].reason == "too small"
+    for way in ways:
+        engines(way, planted(reference.run, lambda job: "for GPUs"))
+    assert [one.reason for (engine, _), one in found().items() if engine in ways] == [
+        "for GPUs"
+    ] * 2
+
+
 def test_without_a_compiler_the_others_are_checked(monkeypatch):
     monkeypatch.setattr(toolchain, "search", lambda: "there is no C++ compiler")
     monkeypatch.setattr("gated.engines.cpu.build.search", toolchain.search)
-    checks = found("peephole")
-    assert "there is no C++ compiler" in checks["cpu", "float32"].reason
-    assert checks["reference", "float32"].error is not None
+    seen = found("peephole")
+    assert "there is no C++ compiler" in seen["cpu", "float32"].reason
+    assert seen["reference", "float32"].error is not None
 
 
 def test_what_comes_next_is_told_as_often_as_was_said(engines):
     cells, told = [gated.cell("rnn"), gated.cell("gru")], []
     list(check(cells, lambda *what: told.append(what)))
     assert len(told) == steps(cells) == 8
-    assert told[0] == ("rnn", "reference", "float64")
+    assert told[0] == ("rnn", "reference", "float64", "cpu")
 
 
 def test_random_numbers_are_left_where_they_were(engines):
@@ -239,6 +314,33 @@ def test_every_engine_that_runs_it_is_timed_and_the_others_say_why(engines):
     assert asked.runs[-1].engine == "planted"
 
 
+def test_strategies_are_timed_but_the_one_taken_once(engines):
+    ways = {"resident": "too large", "stepwise": None}
+    whole = planted(reference.run)
+    whole.strategies = lambda job: ways
+    other = planted(reference.run, lambda job: "too large")
+    engines("triton", whole)
+    engines("triton-resident", other)
+    engines("triton-stepwise", whole)
+    runs = {run.engine: run for run in compare(Layer(gated.cell("rnn"), **SMALL)).runs}
+    assert (runs["triton"].strategy, len(runs["triton"].seconds) >= 3) == ("stepwise", True)
+    assert (runs["triton-stepwise"].same_as, runs["triton-stepwise"].seconds) == ("triton", ())
+    assert runs["triton-resident"].reason == "too large"
+
+
+def test_without_triton_a_gpu_would_take_what_there_is_and_why_is_told(engines, monkeypatch):
+    for name in ("triton", *triton.ONE):
+        engines(name, triton.Engine())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(triton, "_missing", lambda: "Triton is not installed")
+    layer = Layer(gated.cell("peephole"), **SMALL, device="cuda", lengths=True, train=True)
+    asked = compare(layer)
+    assert (asked.engine, asked.absent) == ("reference", True)
+    reasons = {run.engine: run.reason for run in asked.runs}
+    assert reasons["triton"] == "Triton is not installed"
+    assert not any(run.seconds for run in asked.runs)
+
+
 def test_gradients_are_asked_for_in_training_alone(engines):
     wanted = []
 
@@ -254,13 +356,17 @@ def test_gradients_are_asked_for_in_training_alone(engines):
     assert set(wanted) == {True}
 
 
-def test_an_engine_that_fails_is_not_timed(engines):
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(EngineError("it fell"), "it fell"), (ValueError("it fell"), "ValueError: it fell")],
+)
+def test_an_engine_that_fails_is_not_timed(engines, fault, told):
     def run(job):
-        raise EngineError("the compiler fell over")
+        raise fault
 
     engines("planted", planted(run))
     runs = {run.engine: run for run in compare(Layer(gated.cell("rnn"), **SMALL)).runs}
-    assert (runs["planted"].failure, runs["planted"].seconds) == ("the compiler fell over", ())
+    assert (runs["planted"].failure, runs["planted"].seconds) == (told, ())
 
 
 @pytest.mark.parametrize(

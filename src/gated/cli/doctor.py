@@ -28,6 +28,7 @@ _EXAMPLES = (
     "gated doctor --quick                    this machine alone",
     "gated doctor --cells all                every engine on every cell: some minutes",
     "gated doctor --cell lstm --train        what a layer runs on, and how fast the others are",
+    "gated doctor --cell peephole --device cuda    what a GPU would run it on, and how fast",
     "gated doctor --cell my_cells.py:MyCell --hidden-size 256 --lengths",
 )
 
@@ -55,12 +56,13 @@ class _OfLayer(click.Option):
 @click.option("--dtype", cls=_OfLayer, default="float32", show_default=True,
               type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
               help="The type of its numbers.")  # fmt: skip
-@click.option("--device", cls=_OfLayer, default="cpu", show_default=True,
-              metavar="NAME", help="Where it runs.")  # fmt: skip
 @click.option("--train", cls=_OfLayer, is_flag=True, help="With gradients: forward and backward.")
 @click.option("--lengths", cls=_OfLayer, is_flag=True,
               help="Rows of unequal lengths, from half of the steps to all.")  # fmt: skip
 @click.option("--trace", cls=_OfLayer, is_flag=True, help="Every gate is wanted.")
+@click.option("--device", metavar="NAME",
+              help="Where the layer runs, cpu unless named, or a GPU that is not here; without a"
+              " layer, where engines are checked, cpu and cuda unless named.")  # fmt: skip
 @click.option("--cells", multiple=True, metavar="NAMES",
               help="Cells to check the engines on: names with commas, or all.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Leave out what takes long: the check, or the timings.")
@@ -68,23 +70,25 @@ class _OfLayer(click.Option):
 @click.pass_context
 def doctor(
     ctx: click.Context, /, cell: str | None, cells: tuple[str, ...], quick: bool, as_json: bool,
-    maps: str | None, **layer: Any,
+    maps: str | None, device: str | None, **layer: Any,
 ) -> int:  # fmt: skip
     """Look at what runs here, and check that it is right.
 
-    Tells versions, compiler, threads, OpenMP runtimes and cache, then runs every engine on a few
-    cells beside the reference; the exit code is 1 if one is wrong. A kernel is compiled at its
-    first use, some seconds each. With --cell: the engine that a layer would run on, why, and how
-    long each engine takes.
+    Tells versions, compiler, threads, OpenMP runtimes, GPU and cache, then runs every engine on a
+    few cells beside the reference, on the CPU and on a GPU if there is one; the exit code is 1 if
+    one is wrong. A kernel is compiled at its first use, some seconds each. With --cell: the engine
+    that a layer would run on, by which strategy, why, and how long each engine takes; of a GPU
+    that is not here what one would take.
     """
-    _refuse(ctx, cell, cells, quick)
+    _refuse(ctx, cell, cells, quick, device)
     screen = Screen(as_json=as_json)
     if cell is not None:
-        return _compare(_cell(cell), quick, screen, maps=_maps(maps), **layer)
-    return _examine([] if quick else _cells(cells), screen)
+        given = {"maps": _maps(maps), "device": device or "cpu", **layer}
+        return _compare(_cell(cell), quick, screen, **given)
+    return _examine([] if quick else _cells(cells), _devices(device), screen)
 
 
-def _examine(chosen: list[Cell] | None, screen: Screen) -> int:
+def _examine(chosen: list[Cell] | None, devices: list[str], screen: Screen) -> int:
     """This machine, and every engine on some cells; 1 if one is wrong."""
     from gated.cli import diagnosis
     from gated.inspect.doctor import CELLS, check, machine, steps
@@ -95,9 +99,11 @@ def _examine(chosen: list[Cell] | None, screen: Screen) -> int:
     cells = [find(name) for name in CELLS] if chosen is None else chosen
     checks: list[Check] = []
     with _progress("checking") as tell, _remarks() as remarks:
-        turn, last = count(1), steps(cells)
+        turn, last = count(1), steps(cells, devices)
         checks += check(
-            cells, lambda *what: tell("{}/{}: {} on {} in {}".format(next(turn), last, *what))
+            cells,
+            lambda *what: tell("{}/{}: {}, {}, {}, {}".format(next(turn), last, *what)),
+            devices,
         )
     problem = around.cache.problem  # said already
     further = [text for text in remarks() if problem is None or problem not in text]
@@ -112,18 +118,20 @@ def _examine(chosen: list[Cell] | None, screen: Screen) -> int:
 
 def _compare(cell: Cell, quick: bool, screen: Screen, **layer: Any) -> int:
     """What one layer runs on; 1 if an engine says that it can run it and fails."""
-    from gated.cli import diagnosis
+    from gated.cli import comparison, diagnosis
     from gated.inspect.doctor import Layer, compare
 
     with _progress("timing") as tell, _remarks() as remarks:
         found = compare(Layer(cell, **layer), timed=not quick, tell=tell)
     diagnosis.show_warnings(screen, remarks())
-    diagnosis.show_comparison(screen, found)
-    screen.json({**diagnosis.comparison_content(found), "warnings": remarks()})
+    comparison.show_comparison(screen, found)
+    screen.json({**comparison.comparison_content(found), "warnings": remarks()})
     return int(any(run.failure for run in found.runs))
 
 
-def _refuse(ctx: click.Context, cell: str | None, cells: tuple[str, ...], quick: bool) -> None:
+def _refuse(
+    ctx: click.Context, cell: str | None, cells: tuple[str, ...], quick: bool, device: str | None
+) -> None:
     """Options that say nothing beside the others."""
     if cell is not None and cells:
         raise click.UsageError(
@@ -131,6 +139,11 @@ def _refuse(ctx: click.Context, cell: str | None, cells: tuple[str, ...], quick:
         )
     if cells and quick:
         raise click.UsageError("--quick leaves out the check that --cells is for: give one of them")
+    if device is not None and quick and cell is None:
+        raise click.UsageError(
+            "--device says where engines are checked, and --quick leaves out the check: give one of"
+            " them, or a layer's --cell"
+        )
     given = click.core.ParameterSource.COMMANDLINE
     of_layer = [option for option in ctx.command.params if isinstance(option, _OfLayer)]
     for option in of_layer if cell is None else ():
@@ -146,6 +159,18 @@ def _cells(given: tuple[str, ...]) -> list[Cell] | None:
     if "all" in wanted:
         return [find(name) for name in names()]
     return [_cell(name) for name in dict.fromkeys(wanted)] or None
+
+
+def _devices(named: str | None) -> list[str]:
+    """Where engines are checked."""
+    import torch
+
+    from gated.inspect.doctor import device_of
+
+    if named is not None:
+        device_of(named)  # an error if it is not here
+        return [named]
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def _cell(name: str) -> Cell:
@@ -170,7 +195,7 @@ def _progress(doing: str) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
 
     with Console(stderr=True).status(f"{doing} ...") as status:
-        yield lambda what: status.update(f"{doing} {what} (the first use of a kernel compiles it)")
+        yield lambda what: status.update(f"{doing} {what} (compiles new kernels)")
 
 
 @contextmanager

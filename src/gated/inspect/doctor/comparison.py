@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median, quantiles
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gated.engines import check_name
+from gated import engines
+from gated.engines import ENGINES, PARTS, Job, choose
 from gated.equations import Cell
 from gated.equations.maps import Maps
 from gated.errors import EngineError, OptionError
-from gated.inspect.doctor.samples import Sample, against, letters, sample, seeded
+from gated.inspect.doctor.samples import (
+    Sample,
+    asked,
+    elsewhere,
+    letters,
+    sample,
+    seeded,
+    strategies,
+)
+from gated.inspect.doctor.timing import Run, call_of, times_of, too_large
 from gated.layers import Recurrent
 
-_SECONDS = 4.0  # for all engines together, unless three rounds take longer
-_ROUNDS = (3, 201)
-_LONG = 10.0  # seconds of a round that is not repeated
 # within this share of the fastest an engine counts as the fastest: timings repeat no better
 _NEAR = 1.05
 _MOSTLY = 0.75  # the share of rounds that a faster engine wins
@@ -55,36 +60,6 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One engine on the layer.
-
-    Attributes:
-        engine: its name.
-        reason: why it cannot run this, None if it can.
-        failure: what it raised instead of running it, None if it ran.
-        seconds: how long each run took; empty if it was not timed.
-    """
-
-    engine: str
-    reason: str | None = None
-    failure: str | None = None
-    seconds: tuple[float, ...] = ()
-
-    @property
-    def median(self) -> float:
-        """The middle of the times, in seconds."""
-        return median(self.seconds)
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Between these lies the middle half of the times."""
-        if len(self.seconds) < 2:
-            return self.median, self.median
-        low, _, high = quantiles(self.seconds, n=4, method="inclusive")
-        return low, high
-
-
-@dataclass(frozen=True)
 class Comparison:
     """What `auto` chooses for a layer, and every engine beside it.
 
@@ -92,12 +67,24 @@ class Comparison:
         layer: what was asked about.
         engine, reason: what `auto` takes and why, as `layer.choice(...)` gives them.
         runs: one for each engine; those that run it first, the fastest before the others.
+        order: the engines that `auto` tries, one after another.
+        absent: whether the device is not here, so that nothing ran.
+        tf32: whether PyTorch's settings let an LSTM of cuDNN, and products of matrices, round
+            float32; None if that does not matter here.
     """
 
     layer: Layer
     engine: str
     reason: str
     runs: tuple[Run, ...]
+    order: tuple[str, ...] = ()
+    absent: bool = False
+    tf32: tuple[bool, bool] | None = None
+
+    @property
+    def strategy(self) -> str | None:
+        """The way that the engine takes, None if it has one alone."""
+        return next((run.strategy for run in self.runs if run.engine == self.engine), None)
 
     @property
     def fastest(self) -> Run | None:
@@ -118,7 +105,8 @@ def compare(
 ) -> Comparison:
     """Ask which engine `auto` takes for a layer and, if `timed`, time all that can run it.
 
-    Engines run in turn, several times, after one run each that is not counted.
+    Engines run in turn, several times, after runs that are not counted. Where there is no GPU it
+    can be asked what one would run, and nothing is timed.
 
     Raises:
         OptionError: the sizes are more than memory holds, or the device is not there.
@@ -128,35 +116,73 @@ def compare(
         with seeded():
             return _compare(layer, timed, tell)
     except RuntimeError as error:
-        if isinstance(error, EngineError):
+        if isinstance(error, EngineError) or not too_large(error):
             raise
-        if any(sign in str(error) for sign in ("allocate memory", "overflow", "out of memory")):
-            raise OptionError(
-                "the layer or its batch does not fit into memory: lower --batch, --steps or"
-                " --hidden-size"
-            ) from None
-        raise
+        raise OptionError(
+            "the layer or its batch does not fit into memory: lower --batch, --steps or"
+            " --hidden-size"
+        ) from None
 
 
-def _compare(layer: Layer, timed: bool, tell: Callable[[str], None]) -> Comparison:
-    module = _module(layer)
+def _compare(layer: Layer, wanted: bool, tell: Callable[[str], None]) -> Comparison:
+    absent = _absent(layer.device)
+    module = _module(layer, torch.device("meta") if absent else device_of(layer.device))
     given = sample(module, layer.steps, layer.batch, _lengths(layer))
     with torch.set_grad_enabled(layer.train):
-        engine, reason = module.choice(
-            given.x, given.hx, lengths=given.lengths, trace=layer.trace, **given.others
-        )
-        reasons = against(module, given, trace=layer.trace)
-        runs = {name: Run(name, reason=why) for name, why in reasons.items()}
-        if timed:
-            runs |= _timed(layer, module, given, [n for n, why in reasons.items() if not why], tell)
+        job = asked(module, given, trace=layer.trace)
+        if absent:
+            job = elsewhere(job, layer.device)
+        engine, reason = choose(job)
+        runs = _asked(job)
+        if wanted and not absent:
+            runs = _timed(layer, module, given, runs, tell)
     order = sorted(
         runs.values(), key=lambda run: (run.reason is not None, run.median if run.seconds else 0)
     )
-    return Comparison(layer, engine, reason, tuple(order))
+    return Comparison(layer, engine, reason, tuple(order), engines.AUTOMATIC, absent, _tf32(given))
 
 
-def _module(layer: Layer) -> Recurrent:
-    device = _device(layer.device)
+def _asked(job: Job) -> dict[str, Run]:
+    """For each engine whether it can run the job, and by which strategy."""
+    found: dict[str, Run] = {}
+    for name, engine in ENGINES.items():
+        run = Run(name, reason=engine.supports(job))
+        if run.reason is None:
+            ways = strategies(name, job)
+            run = replace(run, strategy=next((way for way, no in ways.items() if no is None), None))
+            whole = found.get(PARTS.get(name, ""))
+            if whole is not None and run.strategy == whole.strategy:
+                run = replace(run, same_as=whole.engine)
+        found[name] = run
+    return found
+
+
+def _timed(
+    layer: Layer, module: Recurrent, given: Sample, runs: dict[str, Run],
+    tell: Callable[[str], None],
+) -> dict[str, Run]:  # fmt: skip
+    """The runs, with the times of those that can."""
+    calls = {
+        name: call_of(module, given, name, trace=layer.trace, train=layer.train)
+        for name, run in runs.items()
+        if run.reason is None and run.same_as is None
+    }
+    found = dict(runs)
+    for name, each in times_of(calls, tell).items():
+        if isinstance(each, str):
+            found[name] = replace(runs[name], failure=each)
+        else:
+            found[name] = replace(runs[name], seconds=each)
+    return found
+
+
+def _tf32(given: Sample) -> tuple[bool, bool] | None:
+    if not given.x.is_cuda or given.x.dtype != torch.float32:
+        return None
+    return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision() != "highest"
+
+
+def _module(layer: Layer, device: torch.device) -> Recurrent:
     own: dict[str, Any] = letters(layer.cell, layer.hidden_size)
     return Recurrent(
         layer.cell, layer.input_size, layer.hidden_size, layer.num_layers,
@@ -165,7 +191,17 @@ def _module(layer: Layer) -> Recurrent:
     ).train(layer.train)  # fmt: skip
 
 
-def _device(name: str) -> torch.device:
+def _absent(name: str) -> bool:
+    """Whether this names a GPU, and there is none at all."""
+    return re.fullmatch(r"cuda(:\d+)?", name) is not None and not torch.cuda.is_available()
+
+
+def device_of(name: str) -> torch.device:
+    """A device that can be used here.
+
+    Raises:
+        OptionError: it is not one, or it is not here.
+    """
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -183,59 +219,3 @@ def _lengths(layer: Layer) -> list[int] | None:
         return None
     lost, last = layer.steps // 2, max(1, layer.batch - 1)
     return [layer.steps - lost * row // last for row in range(layer.batch)]
-
-
-def _timed(
-    layer: Layer, module: Recurrent, given: Sample, names: list[str], tell: Callable[[str], None]
-) -> dict[str, Run]:
-    """The engines that run, each timed in turn with the others."""
-    calls: dict[str, Callable[[], None]] = {}
-    found, first = {}, {}
-    for name in names:
-        tell(name)
-        call = _call(layer, module, given, check_name(name))
-        try:
-            call()  # compiles, if need be
-            first[name] = _seconds(call)
-        except EngineError as fault:
-            found[name] = Run(name, failure=str(fault))
-        else:
-            calls[name] = call
-    rounds = _rounds(sum(first.values()))
-    tell("all in turn")
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            times[name].append(_seconds(call))
-    return found | {name: Run(name, seconds=tuple(each)) for name, each in times.items()}
-
-
-def _rounds(seconds: float) -> int:
-    """How often to repeat what takes so long."""
-    if seconds > _LONG:
-        return 1
-    fewest, most = _ROUNDS
-    return min(most, max(fewest, int(_SECONDS / max(1e-6, seconds))))
-
-
-def _call(layer: Layer, module: Recurrent, given: Sample, engine: str) -> Callable[[], None]:
-    """A run of the layer on an engine: forward, and backward to its parameters in training."""
-    weights = list(module.parameters())
-
-    def run() -> None:
-        module.engine = engine
-        output: Tensor = module(
-            given.x, given.hx, lengths=given.lengths, trace=layer.trace, **given.others
-        )[0]
-        if layer.train:
-            torch.autograd.grad(output, weights, torch.ones_like(output), allow_unused=True)
-        if given.x.is_cuda:
-            torch.cuda.synchronize(given.x.device)
-
-    return run
-
-
-def _seconds(call: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

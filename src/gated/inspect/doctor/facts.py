@@ -7,6 +7,9 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -38,11 +41,30 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """The GPU that PyTorch takes unless another is named.
+
+    Attributes:
+        name: what it calls itself.
+        capability: its compute capability, as "9.0".
+        memory: in bytes.
+        count: how many GPUs PyTorch sees.
+    """
+
+    name: str
+    capability: str
+    memory: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Machine:
     """Versions, processor, threads, OpenMP runtimes, cache and GPU.
 
     Attributes:
         gated, python, torch: versions.
+        cuda: the version of CUDA that PyTorch was built with, None if it was built without.
+        triton: the version of Triton, None if it is not installed.
         compiler: the C++ compiler that kernels are compiled with, None if there is none.
         compiler_version: what it says of itself; without a compiler, why there is none.
         cpu: the processor's name.
@@ -53,12 +75,14 @@ class Machine:
         kernel_threads: how many threads kernels use.
         openmp: the files of the OpenMP runtimes in this process.
         cache: the folder of compiled kernels.
-        gpu: its name, None if PyTorch sees none.
+        gpu: the GPU, None if PyTorch sees none.
     """
 
     gated: str
     python: str
     torch: str
+    cuda: str | None
+    triton: str | None
     compiler: str | None
     compiler_version: str
     cpu: str
@@ -69,7 +93,7 @@ class Machine:
     kernel_threads: int
     openmp: tuple[str, ...]
     cache: Cache
-    gpu: str | None
+    gpu: Gpu | None
 
     @property
     def warnings(self) -> list[str]:
@@ -85,6 +109,11 @@ class Machine:
                 f"the cache cannot be used, so kernels are compiled anew in each process:"
                 f" {self.cache.problem}. Or let GATED_CACHE name a folder that only you can write"
                 " to"
+            )
+        if self.gpu is not None and self.triton is None:
+            found.append(
+                "Triton is not installed, so no kernel can be made for the GPU: install triton, of"
+                " the version that comes with this PyTorch"
             )
         if len(self.openmp) > 1:
             found.append(
@@ -105,15 +134,17 @@ class Machine:
 def machine() -> Machine:
     """Look at this machine and process."""
     around, instructions, found = environment(), instruction_set(), toolchain.search()
-    compiler, version = (
+    compiler, told = (
         (None, found) if isinstance(found, str) else (" ".join(found.command), found.version)
     )
     return Machine(
         gated=__version__,
         python=around["python"],
         torch=torch.__version__,
+        cuda=torch.version.cuda,
+        triton=_triton(),
         compiler=compiler,
-        compiler_version=version,
+        compiler_version=told,
         cpu=around["cpu"],
         instruction_set=instructions.name,
         lanes=instructions.lanes,
@@ -122,8 +153,26 @@ def machine() -> Machine:
         kernel_threads=threads.threads(),
         openmp=openmp(mapped_files()),
         cache=kernel_cache(),
-        gpu=around["gpu"],
+        gpu=gpu(),
     )
+
+
+def gpu() -> Gpu | None:
+    """The GPU that PyTorch takes, None if it sees none."""
+    if not torch.cuda.is_available():
+        return None
+    found = torch.cuda.get_device_properties(torch.cuda.current_device())
+    capability = f"{found.major}.{found.minor}"
+    return Gpu(found.name, capability, found.total_memory, torch.cuda.device_count())
+
+
+def _triton() -> str | None:
+    """The version of Triton, None if it is not installed."""
+    if find_spec("triton") is None:
+        return None
+    with suppress(PackageNotFoundError):  # it stands in packages of other names, too
+        return version("triton")
+    return str(import_module("triton").__version__)
 
 
 def mapped_files() -> str:

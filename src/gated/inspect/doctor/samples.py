@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from gated.engines import ENGINES, Job
 from gated.equations import Cell
@@ -29,6 +30,11 @@ class Sample(NamedTuple):
     others: dict[str, Tensor]
     states: tuple[Tensor, ...]
     lengths: Sequence[int] | None
+
+    def to(self, like: Tensor) -> Sample:
+        """The same numbers on the device of another tensor and in its type."""
+        others = {name: value.to(like) for name, value in self.others.items()}
+        return Sample(self.x.to(like), others, tuple(s.to(like) for s in self.states), self.lengths)
 
     @property
     def hx(self) -> Tensor | tuple[Tensor, ...]:
@@ -58,16 +64,31 @@ def sample(layer: Recurrent, steps: int, batch: int, lengths: Sequence[int] | No
     return Sample(x * 2 - 0.5, dict(zip(names, others, strict=True)), states, lengths)
 
 
-def against(layer: Recurrent, given: Sample, *, trace: bool = False) -> dict[str, str | None]:
-    """For each engine why it does not run the call, None if it does."""
-    job = asked(layer, given, trace=trace)
-    return {name: engine.supports(job) for name, engine in ENGINES.items()}
-
-
 def asked(layer: Recurrent, given: Sample, *, trace: bool = False) -> Job:
     """What a call of the layer asks of its engine."""
     job, _, _ = layer._job(given.x, given.hx, given.lengths, None, trace, given.others)
     return job
+
+
+def elsewhere(job: Job, device: str) -> Job:
+    """The job as it would be on a device that need not be here: its tensors hold no numbers."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # loads the compiler: seconds
+
+    def moved(tensor: Tensor) -> Tensor:
+        return torch.empty_like(tensor, device=device, requires_grad=tensor.requires_grad)
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        there: Job = tree_map_only(Tensor, moved, job)
+    return there._replace(batch_sizes=job.batch_sizes)  # these are on the CPU
+
+
+def strategies(engine: str, job: Job) -> dict[str, str | None]:
+    """For each strategy of an engine why it cannot run a job, None if it can.
+
+    They stand in the order in which the engine tries them; there are none if it has one way alone.
+    """
+    ask = getattr(ENGINES[engine], "strategies", None)
+    return ask(job) if ask else {}
 
 
 @contextmanager
