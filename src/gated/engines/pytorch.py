@@ -222,6 +222,8 @@ def flatten(
     alike = all(w.dtype == first.dtype and backend.is_acceptable(w) for w in weights)
     if found is None or not alike or len({w.data_ptr() for w in weights}) != len(weights):
         return
+    if sizes.get("P", 0) >= sizes["H"]:  # no projection to cuDNN
+        return
     with library.cuda.device_of(first), torch.no_grad():
         if library._use_cudnn_rnn_flatten_weight():
             library._cudnn_rnn_flatten_weight(
