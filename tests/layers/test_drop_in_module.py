@@ -318,13 +318,13 @@ def test_a_layer_that_moves_to_a_gpu_asks_cudnn_what_torch_nn_asks(name, options
 
 
 def test_weights_that_cudnn_cannot_take_stay_where_they_are(monkeypatch):
+    peephole, whole = gated.Recurrent("peephole", 3, 4), gated.Recurrent("lstmp", 3, 4, P=4)
+    shared = gated.LSTM(4, 4)
+    shared.weight_hh_l0 = shared.weight_ih_l0
+    library = importlib.import_module("torch.backends.cudnn.rnn")
+    monkeypatch.setattr(library, "get_cudnn_mode", lambda mode: mode)
     monkeypatch.setattr(torch.backends.cudnn, "is_acceptable", lambda tensor: True)
     monkeypatch.setattr(torch, "_use_cudnn_rnn_flatten_weight", lambda: True)
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *_: pytest.fail("asked"))
-    library = importlib.import_module("torch.backends.cudnn.rnn")
-    monkeypatch.setattr(library, "get_cudnn_mode", lambda mode: mode)
-    gated.Recurrent("peephole", 3, 4).flatten_parameters()
-    gated.Recurrent("lstmp", 3, 4, P=4).flatten_parameters()
-    shared = gated.LSTM(4, 4)
-    shared.weight_hh_l0 = shared.weight_ih_l0
-    shared.flatten_parameters()
+    for layer in (peephole, whole, shared):
+        layer.flatten_parameters()
