@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -83,6 +84,25 @@ def traced(layer: gated.Recurrent, lengths: list[int] | None, steps: int = T) ->
         loss, [x, *layer.parameters()], allow_unused=True, materialize_grads=True
     )
     return [*shown, *gradients]
+
+
+def other_sign(value: Tensor) -> Tensor:
+    """The same numbers, which stand in memory with the other sign."""
+    value = torch.complex(torch.zeros_like(value), -value).conj().imag
+    assert value.is_neg()
+    return value
+
+
+def by_stored_numbers(layer: gated.Recurrent, stored: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Output and gradients where parameters and the output's gradient are stored in a way."""
+    torch.manual_seed(1)
+    x = torch.randn(2, 3, D, dtype=torch.float64)
+    weights = {n: stored(w.detach()).requires_grad_() for n, w in layer.named_parameters()}
+    output, _ = torch.func.functional_call(layer, weights, (x,))
+    return [
+        output,
+        *torch.autograd.grad(output, weights.values(), stored(torch.randn_like(output))),
+    ]
 
 
 def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:

@@ -15,6 +15,8 @@ from fused_cases import (
     T,
     WithoutGates,
     agree,
+    by_stored_numbers,
+    other_sign,
     pair,
     results,
     traced,
@@ -71,6 +73,22 @@ def test_threads_share_the_rows_and_change_no_output():
     torch.set_num_threads(1)
     assert torch.equal(one[0], two[0])
     agree(one, two, NEAR[torch.float64])
+
+
+def test_numbers_that_stand_with_the_other_sign_are_read_right():
+    fused, _ = pair("cpu", "peephole", dtype=torch.float64)
+    plain, other = (by_stored_numbers(fused, how) for how in (torch.clone, other_sign))
+    agree(other, plain, NEAR[torch.float64])
+
+
+def test_many_gradients_at_once_are_those_one_by_one():
+    fused, _ = pair("cpu", "peephole", dtype=torch.float64)
+    x = torch.randn(2, 1, D, dtype=torch.float64)
+    many, one = (
+        torch.autograd.functional.jacobian(lambda v: fused(v)[0], x, vectorize=v)
+        for v in (True, False)
+    )
+    agree([many], [one], NEAR[torch.float64])
 
 
 def test_equal_calls_repeat_bit_for_bit():

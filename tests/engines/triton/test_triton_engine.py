@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fused_cases import HARD, NEAR, D, H, NamedAsBuffers, WithoutGates, agree, pair
+from fused_cases import (
+    HARD,
+    NEAR,
+    D,
+    H,
+    NamedAsBuffers,
+    WithoutGates,
+    agree,
+    by_stored_numbers,
+    other_sign,
+    pair,
+)
 from fused_cases import results as results_of
 from fused_cases import traced as traced_of
 from torch.autograd import gradgradcheck
@@ -115,6 +126,23 @@ class OneMatrix(Cell):
 def test_a_product_with_nothing_added_to_it(engine):
     fused, reference = pair(engine, OneMatrix, dtype=torch.float64)
     agree(results(fused, RAGGED), results(reference, RAGGED), NEAR[torch.float64])
+
+
+@pytest.mark.parametrize("engine", STRATEGIES)
+def test_numbers_that_stand_with_the_other_sign_are_read_right(engine):
+    fused, _ = pair(engine, "peephole", dtype=torch.float64)
+    plain, other = (by_stored_numbers(fused, how) for how in (torch.clone, other_sign))
+    agree(other, plain, NEAR[torch.float64])
+
+
+def test_many_gradients_at_once_are_those_one_by_one():
+    fused, _ = pair("triton", "peephole", dtype=torch.float64)
+    x = torch.randn(2, 1, D, dtype=torch.float64)
+    many, one = (
+        torch.autograd.functional.jacobian(lambda v: fused(v)[0], x, vectorize=v)
+        for v in (True, False)
+    )
+    agree([many], [one], NEAR[torch.float64])
 
 
 @pytest.mark.parametrize("engine", STRATEGIES)

@@ -17,6 +17,7 @@ from gated.engines.cpu.build import library
 from gated.engines.cpu.frame import Kernel
 from gated.engines.cpu.generate import Source, generate
 from gated.engines.cpu.threads import threads
+from gated.engines.fused.gather import dense
 from gated.engines.fused.gradients import of_matrices, of_streams
 from gated.engines.fused.loops import MAKERS, Inputs, Loops, Sizes, Tensors
 from gated.engines.fused.rows import Rows
@@ -198,7 +199,7 @@ class Compiled(Loops):
                 memory_format=torch.contiguous_format)  # fmt: skip
             pointers[f"carry_{state.name}"] = carry.data_ptr()
             carries.append(carry)
-        held = {name: d.contiguous() for name, d in arriving.items() if d is not None}
+        held = {name: dense(d) for name, d in arriving.items() if d is not None}
         for name, value in held.items():
             pointers[f"d_{name}"] = value.data_ptr()
         made = dict(saved)

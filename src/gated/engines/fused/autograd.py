@@ -44,8 +44,10 @@ class Loop(torch.autograd.Function):
         tensors = ctx.saved_tensors
         states = len(loops.loop.graph.states)
         first, final, shown = gradients[0], gradients[1 : states + 1], gradients[states + 1 :]
-        if torch.is_grad_enabled():  # a second derivative is wanted
-            found = _differentiable(loops, rows, tensors, (first, *final, *shown))
+        again = torch.is_grad_enabled()  # whether a second derivative is wanted
+        if again or any(d is not None and _is_many(d) for d in gradients):
+            with torch.enable_grad():
+                found = _by_reference(loops, rows, tensors, (first, *final, *shown), again)
             return (None, None, None, *found)
         saved, ctx.saved = ctx.saved, None
         if saved is None:  # it was written over, by the first of several ways back
@@ -63,6 +65,8 @@ class Loop(torch.autograd.Function):
         return (None, None, None, *found)
 
 
+# gradients of `is_grads_batched`, as in `torch.autograd.functional.jacobian(vectorize=True)`
+_is_many: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 apply: Callable[..., tuple[Tensor, ...]] = Loop.apply
 
 
@@ -82,11 +86,11 @@ def shown_values(loops: Loops, sizes: Sizes, saved: Mapping[str, Tensor]) -> lis
     return found
 
 
-def _differentiable(
+def _by_reference(
     loops: Loops, rows: Rows, tensors: Sequence[Tensor | None],
-    gradients: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None], again: bool,
 ) -> list[Tensor | None]:  # fmt: skip
-    """The gradients as the reference computes them, so that they have gradients themselves."""
+    """The gradients as the reference computes them: they may have gradients themselves."""
     loop, given = loops.loop, Inputs.of(loops.loop, tensors)
     sizes = rows.sizes.tolist()
     known: dict[Node, Tensor] = {}
@@ -123,7 +127,7 @@ def _differentiable(
     found = iter(
         torch.autograd.grad(
             [end for end, _ in pairs], wanted, [d for _, d in pairs],
-            create_graph=True, allow_unused=True,
+            create_graph=again, allow_unused=True,
         )
     )  # fmt: skip
     return [

@@ -63,11 +63,11 @@ def gather(loop: Forward, job: Job, values: Values) -> list[Tensor | None]:
         width = length(width_of(node), values.sizes)
         value = values.of(node)
         timed = loop.given[node]
-        found.append(_flat(value, lead, width) if timed else value.expand(width).contiguous())
+        found.append(_flat(value, lead, width) if timed else dense(value.expand(width)))
     for bank, parts in zip(loop.banks, plan.banks, strict=True):
         found.append(_stacked(parts, stored) if parts else _joined(bank.keys, values))
     number = place[0] * job.num_directions + place[1]
-    return found + [_dense(state.select(0, number)) for state in job.initial]
+    return found + [dense(state.select(0, number)) for state in job.initial]
 
 
 def check_stored(
@@ -197,7 +197,7 @@ def _stacked(parts: Parts, stored: Sequence[Tensor]) -> Tensor | None:
         if at or beyond:
             part = torch.nn.functional.pad(part, (at * rows, beyond * rows))
         whole = part if whole is None else whole + part
-    return None if whole is None else _dense(whole)
+    return None if whole is None else dense(whole)
 
 
 def _joined(keys: Sequence[str], values: Values) -> Tensor:
@@ -223,10 +223,11 @@ def _flat(value: Tensor, lead: Sequence[int], width: int) -> Tensor:
         whole = value.view(-1, width)
     else:
         whole = value.expand(*lead, width).reshape(-1, width)
-    return _dense(whole)
+    return dense(whole)
 
 
-def _dense(value: Tensor) -> Tensor:
+def dense(value: Tensor) -> Tensor:
+    """The values as a kernel reads them: side by side in memory, as they are."""
     # the imaginary part of a conjugate stands in memory with the other sign
     return (
         value if value.is_contiguous() and not value.is_neg() else value.contiguous().resolve_neg()

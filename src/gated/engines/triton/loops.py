@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gated.engines.fused.gather import dense
 from gated.engines.fused.gradients import of_matrices, of_streams
 from gated.engines.fused.leaving import Leaving
 from gated.engines.fused.loops import MAKERS, Inputs, Loops, Sizes, Tensors
@@ -187,7 +188,7 @@ class Generated(Loops):
             carry = torch.zeros_like(given.initial[len(carries)], dtype=self.real)
             carries.append(carry if gradient is None else carry.copy_(gradient))
             made[f"carry_{state.name}"] = carries[-1][: rows.batch]
-        d = {f"d_{n}": None if v is None else v.contiguous() for n, v in arriving.items()}
+        d = {f"d_{n}": None if v is None else dense(v) for n, v in arriving.items()}
         self.strategy(sizes).backward({**d, **made}, sizes, rows)
         found = of_streams(self, given, made, wanted)
         for k in range(len(given.loose)):
