@@ -14,6 +14,7 @@ was loaded, kernels run on tensors on the CPU, in Triton's interpreter: slow, an
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from importlib.util import find_spec
 
@@ -71,8 +72,8 @@ ONE = {f"triton-{name}": Engine(name) for name in STRATEGIES}
 
 
 def interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    """Whether kernels run in Triton's interpreter: what Triton takes for yes."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
 
 
 @cache
@@ -83,12 +84,22 @@ def _missing() -> str | None:
     return None
 
 
+def _too_late() -> str | None:
+    """Why the interpreter cannot run what was loaded for a GPU."""
+    functions = sys.modules.get("gated.engines.triton.functions")
+    if functions is None or functions.WIDER.value:
+        return None
+    return "TRITON_INTERPRET was set when its kernels had been loaded for a GPU: set it before"
+
+
 def _of_machine(sequence: Tensor) -> str | None:
     device = sequence.device
     if device.type == "cpu" and interpreted():
-        return _missing()
+        return _missing() or _too_late()
+    if device.type == "cpu":
+        return "it runs on a GPU, here only if TRITON_INTERPRET=1 is set"
     if device.type != "cuda":
-        return f"the Triton engine runs on a GPU, not on {device.type}"
+        return f"it runs on a GPU, not on {device.type}"
     return _of_gpu(device) or _missing()
 
 

@@ -99,7 +99,7 @@ class Resident:
             return "its values have different sizes"
         if not self.axes:
             return None
-        widest = max(block for _, _, block in self._units(sizes))
+        widest = max(share for _, share, _ in self._units(sizes))
         if widest > WIDEST:
             return f"a program has at most {WIDEST} units of a head or layer, here it has {widest}"
         needed, most = self._bytes(sizes), shared_memory()
