@@ -10,7 +10,7 @@ import torch
 
 import gated
 from gated.engines import ENGINES, reference, triton
-from gated.engines.cpu import toolchain
+from gated.engines.cpu import build, operation, toolchain
 from gated.errors import EngineError, OptionError
 from gated.inspect.doctor import (
     Comparison,
@@ -269,6 +269,8 @@ def test_an_engine_of_strategies_is_checked_by_each_and_refuses_for_all(engines)
 def test_without_a_compiler_the_others_are_checked(monkeypatch):
     monkeypatch.setattr(toolchain, "search", lambda: "there is no C++ compiler")
     monkeypatch.setattr("gated.engines.cpu.build.search", toolchain.search)
+    for held in (operation.compiled, build.library):
+        held.cache_clear()  # another test may have had the kernel compiled
     seen = found("peephole")
     assert "there is no C++ compiler" in seen["cpu", "float32"].reason
     assert seen["reference", "float32"].error is not None
