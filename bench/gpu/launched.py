@@ -28,6 +28,7 @@ from gated.errors import CellError
 
 STRATEGIES = ("resident", "stepwise")
 MAPS = ("dense", "heads", "diagonal")
+UNTAKEN = "not taken"  # the part of a case that a strategy cannot run at any size
 HEAD = 32  # units
 WORKERS = multiprocessing.get_context("forkserver")
 WORKERS.set_forkserver_preload(["bench.gpu.launched"])
@@ -61,7 +62,7 @@ class Row:
     """One kernel of a case, and what is wrong with it.
 
     Attributes:
-        part: in which of the loops it came up first.
+        part: in which of the loops it came up first, or UNTAKEN.
     """
 
     case: Case
@@ -141,17 +142,20 @@ class Call:
         return found
 
 
-def fitting(case: Case) -> Call | None:
-    """The case at the largest size, halved as often as need be, that the strategy takes."""
+def fitting(case: Case) -> Call | str:
+    """The case at the largest size, halved as often as need be, that the strategy takes, or why
+    it takes none."""
+    against = f"{case.size} units are fewer than 16"
     while case.size >= 16:
         try:
             call = Call(case)
-        except CellError:
-            return None
-        if call.strategy.obstacle(call.sizes) is None:
+        except CellError as error:
+            return str(error)
+        found = call.strategy.obstacle(call.sizes)
+        if found is None:
             return call
-        case = replace(case, size=case.size // 2)
-    return None
+        against, case = found, replace(case, size=case.size // 2)
+    return against
 
 
 def compiled(case: Case) -> list[Row]:
@@ -176,7 +180,8 @@ def compiled(case: Case) -> list[Row]:
 
 def _compile(case: Case, to: Connection) -> None:
     call = fitting(case)
-    if call is None:
+    if isinstance(call, str):
+        to.send(Row(case, UNTAKEN, None, call))
         return
     sent, part = 0, "start"
     with compiling() as found:

@@ -15,7 +15,7 @@ from bench.cpu.problem import own_sizes
 from gated.equations.graph import length
 
 # what runs where there is no GPU
-SMALL = {"batch": 2, "steps": 3, "size": 32}
+SMALL = {"batch": 2, "steps": 2, "size": 16}
 ZONEOUT = {"h": 0.05, "c": 0.5}
 _EPS = {"tf32": 2.0**-11, "bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 
@@ -25,9 +25,9 @@ class Problem:
     """A cell, its sizes and what is asked of it; the input is as wide as the hidden state.
 
     Attributes:
-        mode: "forward" (without gradients), "training" (there and back, with the gradients of
-            weights and sequence), "taped" (forward, so that a gradient could follow), or "trace"
-            (that, and every gate).
+        mode: "forward" (inference, without gradients), "training" (there and back, with the
+            gradients of weights and sequence), "taped" (forward, so that a gradient could follow),
+            or "trace" (that, and every gate).
         batch, steps, size: B, T and H.
         dtype: "float32", "tf32" (float32, products in tf32), "bfloat16" or "float16".
         heads: into how many blocks the recurrent matrices fall, 0 if they are dense.
@@ -73,6 +73,11 @@ class Problem:
         return sum(self.lengths) if self.lengths else self.batch * self.steps
 
     @property
+    def draws(self) -> bool:
+        """Whether a call draws at random."""
+        return self.zoneout and self.learns
+
+    @property
     def small(self) -> Problem:
         """The same at sizes that an interpreter can run."""
         return replace(self, **SMALL, heads=min(self.heads, 2))
@@ -104,10 +109,10 @@ class Data:
     d: Tensor
 
     def layer(self, engine: str, dtype: torch.dtype | None = None) -> gated.Recurrent:
-        """A layer with these parameters."""
+        """A layer with these parameters; without gradients it is one in evaluation."""
         made = layer(self.problem, engine, self.device, dtype or self.problem.kind)
         made.load_state_dict(self.state)
-        return made
+        return made.train(self.problem.learns)
 
 
 def layer(problem: Problem, engine: str, device: str, dtype: torch.dtype) -> gated.Recurrent:

@@ -57,10 +57,11 @@ def ours(data: Data, engine: str, dtype: torch.dtype | None = None) -> Side:
     if asked.mode == "trace":
         return lambda: _traced(*layer(data.x, trace=True, **options))
     if asked.mode != "training":
-        return _shown(lambda: layer(data.x, **options)[:1], layer)
+        return lambda: layer(data.x, **options)[:1]
     x = data.x.clone().requires_grad_()
     wanted = [*layer.parameters(), x]
-    return _shown(partial(trained, lambda: layer(x, **options)[0], wanted, data.d), layer)
+    compute = partial(trained, lambda: layer(x, **options)[0], wanted, data.d)
+    return _Shown(compute, _expected(compute, layer), alike=True) if asked.draws else compute
 
 
 def engine_of(data: Data) -> str:
@@ -83,6 +84,7 @@ def torch_layer(data: Data) -> Side:
         device=data.device,
     )  # fmt: skip
     layer.load_state_dict(data.state)
+    layer.train(asked.learns)  # in training cuDNN keeps what a way back would need
     x = data.x.clone().requires_grad_(asked.mode == "training")
     if asked.lengths is not None:
         return _packed(layer, data, x)
@@ -111,7 +113,7 @@ def _packed(layer: nn.Module, data: Data, x: Tensor) -> Side:
         output, *gradients = compute()
         return [pad(output), *gradients[:-1], *map(pad, gradients[-1:])]
 
-    return _Drawing(compute, shown)
+    return _Shown(compute, shown)
 
 
 def loop(data: Data, compiled: bool, steps: int) -> Side:
@@ -140,7 +142,9 @@ def loop(data: Data, compiled: bool, steps: int) -> Side:
         wanted = [*parameters.values(), x]
         return trained(lambda: forward(learning), wanted, data.d)
 
-    return _Drawing(partial(compute, True), partial(compute, False))
+    if not asked.draws:
+        return partial(compute, False)
+    return _Shown(partial(compute, True), partial(compute, False))
 
 
 def captured(work: Side, data: Data) -> Side:
@@ -161,7 +165,7 @@ def captured(work: Side, data: Data) -> Side:
         graph.replay()
         return found
 
-    return replay
+    return _Shown(replay, work.shown) if isinstance(work, _Shown) else replay
 
 
 def launched(work: Side) -> Side:
@@ -178,18 +182,23 @@ def launched(work: Side) -> Side:
     return call
 
 
-class _Drawing:
-    """A side that draws at random, with the side that computes its expectation."""
+class _Shown:
+    """A side whose results are shown for the check by another.
 
-    def __init__(self, compute: Side, shown: Side):
-        self._compute, self.shown = compute, shown
+    Attributes:
+        shown: the other; of what is drawn at random it computes the expectation.
+        alike: whether the side itself draws what the reference draws.
+    """
+
+    def __init__(self, compute: Side, shown: Side, alike: bool = False):
+        self._compute, self.shown, self.alike = compute, shown, alike
 
     def __call__(self) -> Results:
         return self._compute()
 
 
-def _shown(compute: Side, layer: nn.Module) -> Side:
-    """In evaluation a layer computes the expectation."""
+def _expected(compute: Side, layer: nn.Module) -> Side:
+    """The side in evaluation, where a layer computes the expectation."""
 
     def expected() -> Results:
         layer.eval()
@@ -198,7 +207,7 @@ def _shown(compute: Side, layer: nn.Module) -> Side:
         finally:
             layer.train()
 
-    return _Drawing(compute, expected)
+    return expected
 
 
 def _traced(output: Tensor, _: object, trace: object) -> Results:

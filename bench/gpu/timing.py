@@ -32,16 +32,17 @@ class Times(NamedTuple):
 def in_turns(works: Mapping[str, Work], device: str, seconds: float) -> dict[str, list[float]]:
     """Milliseconds of one call of each work, turn by turn, in a random order within each.
 
-    Before each turn of a work, other data goes through the device's caches. Works were called
-    before, so often that nothing is compiled or captured any more.
+    Before each turn of a work, other data goes through the device's caches; of a turn of several
+    calls this is felt by the first. Works were called before, so often that nothing is compiled
+    or captured any more.
     """
+    if not seconds:  # a dry run
+        return {n: [milliseconds(work, device, 1) for _ in "12"] for n, work in works.items()}
     once = {name: _once(work, device) for name, work in works.items()}
     times = {name: max(1, min(50, round(_BLOCK_MS / max(ms, 1e-3)))) for name, ms in once.items()}
     turn = sum(times[name] * once[name] for name in works)
     fewest, most = _ROUNDS
     fewest = fewest if turn * fewest < _PATIENCE_MS else 3
-    if not seconds:  # a dry run
-        fewest = most = 2
     other = torch.empty(_CACHE if device == "cuda" else 1, dtype=torch.int8, device=device)
     found: dict[str, list[float]] = {name: [] for name in works}
     gc.collect()

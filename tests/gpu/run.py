@@ -1,12 +1,15 @@
 """All tests that need a GPU, in minutes: `make test-gpu`.
 
     PYTHONPATH=src python3 tests/gpu/run.py [--minutes 8.5] [--processes 12] [--out FOLDER]
+                                            [-k catalogue, or what else pytest takes]
 
 Several processes share the tests, the telling ones first, and the GPU: most of their time is
 spent in compiling kernels. A process that a test breaks, or that hangs, is replaced by another,
 so that one bad kernel costs one test. What became of each test, and which ones there was no time
 for, is written to FOLDER/test-DEVICE.txt, and again every few seconds, so that a run that is
-stopped leaves what it found. Exits with 0 if every test ran and none failed.
+stopped leaves what it found. Tests that were chosen are written to FOLDER/test-DEVICE-partial.txt,
+and so is a run that is less far than the one whose file stands there. Exits with 0 if every test
+ran and none failed.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from bench.gpu.stop import Stop, ended, started
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -93,28 +99,54 @@ class Found:
 
 
 def main() -> int:
-    """0 if every test ran and none failed."""
+    """0 if every test ran and none failed, 1 else; what a signal asks for if one stopped it."""
     options = _options()
-    start = time.time()
-    known = _device()
-    if "capability" not in known and os.environ.get("GATED_TEST_DEVICE") != "cpu":
-        print("there is no CUDA device here; GATED_TEST_DEVICE=cpu and TRITON_INTERPRET=1 in the")
-        print("environment run kernels in Triton's interpreter, which takes hours: choose with -k")
-        return 1
-    facts = ", ".join(f"{name} {value}" for name, value in known.items())
-    path = options.out / f"test-{file_name(known)}.txt"
-    options.out.mkdir(parents=True, exist_ok=True)
-    found = Found()
-
-    def save() -> None:
-        path.write_text(_text(found, facts, start), "utf-8")
-
-    with tempfile.TemporaryDirectory() as folder:
-        Watch(Path(folder), options, found).run(save)
-    save()
+    with Stop() as stop:
+        known = _device()
+        if isinstance(known, str):
+            print("stopped; written: nothing" if stop.signal else known)
+            return stop.code if stop.signal else 1
+        if "capability" not in known and os.environ.get("GATED_TEST_DEVICE") != "cpu":
+            print("there is no CUDA device here; GATED_TEST_DEVICE=cpu and TRITON_INTERPRET=1 in")
+            print("the environment run kernels in Triton's interpreter, which takes hours: choose")
+            print('tests with GPU="-k first"')
+            return 1
+        found, file = Found(), File(options, known)
+        with tempfile.TemporaryDirectory() as folder:
+            Watch(Path(folder), options, found, stop).run(lambda: file.save(found))
+    path = file.save(found)
+    if stop.signal:
+        print(f"stopped; written: {path}")
+        return stop.code
     print(path.read_text("utf-8").partition(_EACH)[0])
     print(f"written: {path}")
     return 1 if found.of("failed") or found.left or not found.collected else 0
+
+
+class File:
+    """The file of results: no other run's that knows more is written over."""
+
+    def __init__(self, options: argparse.Namespace, facts: dict[str, object]):
+        self.start = time.time()
+        self.heading = ", ".join(f"{name} {value}" for name, value in facts.items())
+        if options.pytest:
+            self.heading += f"\nPARTIAL: only {' '.join(options.pytest)}"
+        options.out.mkdir(parents=True, exist_ok=True)
+        name = f"test-{file_name(facts)}"
+        self.whole, self.partial = (options.out / f"{name}{end}.txt" for end in ("", "-partial"))
+        known = self.whole.read_text("utf-8") if self.whole.exists() else ""
+        self.least = len(known.partition(_EACH)[2].splitlines()) - 1
+        self.chosen, self.written = bool(options.pytest), self.partial
+
+    def save(self, found: Found) -> Path:
+        """Write what is known, and return where."""
+        last = self.written
+        small = self.chosen or len(found.tests) < self.least
+        self.written = self.partial if small else self.whole
+        self.written.write_text(_text(found, self.heading, self.start), "utf-8")
+        if last != self.written:
+            last.unlink(missing_ok=True)
+        return self.written
 
 
 def file_name(facts: dict[str, object]) -> str:
@@ -125,17 +157,30 @@ def file_name(facts: dict[str, object]) -> str:
 class Watch:
     """Processes that share the tests, each replaced when a test ends it."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace, found: Found):
-        self.folder, self.options, self.found = folder, options, found
+    def __init__(self, folder: Path, options: argparse.Namespace, found: Found, stop: Stop):
+        self.folder, self.options, self.found, self.stop = folder, options, found, stop
         self.start = time.time()
         self.end = self.start + 60 * options.minutes
         (folder / "claims").mkdir()
-        self.processes = [self._started() for _ in range(options.processes)]
+        self.processes: list[Process] = []
 
     def run(self, save: Callable[[], object]) -> None:
         """Until all tests were run or time is up; what is known is saved every few seconds."""
+        try:
+            self.processes += [self._started() for _ in range(self.options.processes)]
+            self._watch(save)
+        finally:
+            for process in self.processes:
+                ended(process.running)
+        for process in self.processes:
+            self._read(process)
+            if process.began:
+                why = "the run was stopped" if self.stop.signal else "time was up"
+                self.found.trouble.append(f"{why} within {process.began[0]}")
+
+    def _watch(self, save: Callable[[], object]) -> None:
         saved = self.start
-        while self.processes and time.time() < self.end:
+        while self.processes and time.time() < self.end and not self.stop.signal:
             time.sleep(0.3)
             for process in list(self.processes):
                 self._look_at(process)
@@ -143,20 +188,13 @@ class Watch:
                 saved = time.time()
                 save()
                 print(f"{saved - self.start:4.0f} s: {self.found.counts}", flush=True)
-        for process in self.processes:
-            process.running.kill()
-            process.running.wait()
-            self._read(process)
-            if process.began:
-                self.found.trouble.append(f"time was up within {process.began[0]}")
 
     def _look_at(self, process: Process) -> None:
         """Whether the process goes on, hangs, or has ended and needs a successor."""
         code = process.running.poll()
         self._read(process)
         if process.began and code is None and time.time() - process.began[1] > _LIMIT:
-            process.running.kill()
-            code = process.running.wait()
+            code = ended(process.running)
             self._lost(process, f"no end after {_LIMIT:.0f} s")
         elif process.began and code is not None:
             self._lost(process, f"the process died ({code})")
@@ -173,7 +211,7 @@ class Watch:
         until = str(self.end - _LAST)
         command = [sys.executable, "-m", "pytest", str(TESTS), "-p", "turns", "-q"]
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".out", delete=False) as out:
-            running = subprocess.Popen(
+            running = started(
                 [*command, *self.options.pytest], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
                 env=_environment(GATED_TURNS=str(self.folder), GATED_TURNS_UNTIL=until),
             )  # fmt: skip
@@ -225,13 +263,18 @@ def _text(found: Found, facts: str, start: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _device() -> dict[str, object]:
-    """The device's facts, asked in a process that ends."""
+def _device() -> dict[str, object] | str:
+    """The device's facts, asked in a process that ends; why there are none."""
     told = subprocess.run(
         [sys.executable, "-m", "bench.gpu.device"], cwd=ROOT, env=_environment(),
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return json.loads(told.stdout.splitlines()[-1])
+    if told.returncode == 0:
+        return json.loads(told.stdout.splitlines()[-1])
+    *_, why = told.stderr.strip().splitlines() or [f"it ended with {told.returncode}"]
+    if "No module named 'torch'" in why:
+        return f"{sys.executable} has no PyTorch: make test-gpu PYTHON=... names one that has"
+    return f"the device could not be asked: {why}"
 
 
 def _environment(**further: str) -> dict[str, str]:
@@ -244,14 +287,16 @@ def _environment(**further: str) -> dict[str, str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
     usual = max(1, min(12, (os.cpu_count() or 4) - 2))
     parser.add_argument("--minutes", type=float, default=8.5, help="after which the run ends")
     parser.add_argument("--processes", type=int, default=usual)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/gpu/results")
-    parser.add_argument("pytest", nargs="*", help="further arguments of pytest, after --")
-    return parser.parse_args()
+    options, further = parser.parse_known_args()
+    options.pytest = [argument for argument in further if argument != "--"]
+    return options
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import gated
+from gated.engines.triton.stepwise import GRAPHS
 
 CASES = [
     pytest.param("lstm", "triton-stepwise", {}, id="stepwise"),
@@ -121,6 +122,21 @@ def test_two_streams_at_once_give_what_one_gives(cell, engine, options):
     for runs, right in zip(found, expected, strict=True):
         for run in runs:
             bits(run, right)
+
+
+@gpu
+@pytest.mark.parametrize("learns", [False, True], ids=["forward", "training"])
+def test_a_stepwise_call_that_comes_again_is_replayed_as_a_graph(learns):
+    of = layer("peephole", "triton-stepwise", 8, 64)
+    x = torch.randn(13, 5, 8, device=DEVICE)
+    GRAPHS.entries.clear()
+    for _ in range(WARM):
+        with torch.set_grad_enabled(learns):
+            trained(of, x) if learns else of(x)
+    remembered = [*GRAPHS.entries.values()]
+    assert len(remembered) == 1 + learns
+    assert GRAPHS.record is not None
+    assert all(entry.replay is not None for entry in remembered)
 
 
 @gpu

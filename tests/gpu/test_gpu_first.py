@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gpu_cases import DEVICE, compare, layer, sample, twins
+from gpu_cases import DEVICE, TYPES, compare, layer, sample, twins
 
 import gated
 
@@ -41,6 +41,17 @@ def test_auto_takes(cell, hidden, dtype, taken):
     of = layer(cell, "auto", hidden, hidden, dtype=dtype)
     engine, reason = of.choice(torch.zeros(1024, 16, hidden, device=DEVICE, dtype=dtype))
     assert engine == taken, reason
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="what auto takes on a GPU")
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("lengths", [None, [9, 2, 5, 1, 9, 9, 3, 4]], ids=["full", "ragged"])
+def test_auto_computes_what_the_reference_does_where_it_takes_cudnn(dtype, lengths):
+    mine, truth = twins("lstm", "auto", TYPES[dtype], width=128, hidden=128)
+    given = sample(mine, 9, 8, lengths)
+    x = given.x.nan_to_num().to(DEVICE, TYPES[dtype])
+    assert mine.choice(x, lengths=lengths).engine == "torch"
+    compare(mine, truth, given)
 
 
 def test_auto_never_hides_a_gate():
