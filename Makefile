@@ -68,4 +68,4 @@ bench-gpu:
 # make clean: remove what setup and the commands made.
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache runs docs/_build docs/catalogue build dist
-	rm -f bench/gpu/results/*-dry*.json bench/gpu/results/*-partial.*
+	rm -f bench/gpu/results/*-dry*.json
