@@ -74,27 +74,20 @@ class _ProjectedOperator(Cell):
 
 
 Operator = Callable[..., tuple[Tensor, ...]]
-# with the operator, and what cuDNN calls it
-_OPERATORS: tuple[tuple[type[Cell], Operator, str], ...] = (
-    (_TanhOperator, _VF.rnn_tanh, "RNN_TANH"),
-    (_ReluOperator, _VF.rnn_relu, "RNN_RELU"),
-    (_GruOperator, _VF.gru, "GRU"),
-    (_FourGateOperator, _VF.lstm, "LSTM"),
-    (_ProjectedOperator, _VF.lstm, "LSTM"),
+_OPERATORS: tuple[tuple[type[Cell], Operator], ...] = (
+    (_TanhOperator, _VF.rnn_tanh),
+    (_ReluOperator, _VF.rnn_relu),
+    (_GruOperator, _VF.gru),
+    (_FourGateOperator, _VF.lstm),
+    (_ProjectedOperator, _VF.lstm),
 )
 
 
+@lru_cache(maxsize=256)
 def operator(graph: Graph) -> Operator | None:
     """PyTorch's operator that computes a cell's graph, None if there is none."""
-    found = _find(graph)
-    return found and found[0]
-
-
-@lru_cache(maxsize=256)
-def _find(graph: Graph) -> tuple[Operator, str] | None:
     mine = canonical(graph)
-    same = (row for row in _OPERATORS if canonical(row[0].graph) == mine)
-    return next(((run, mode) for _, run, mode in same), None)
+    return next((run for form, run in _OPERATORS if canonical(form.graph) == mine), None)
 
 
 # No operator has a longer sum or product; sums of shared sums could grow without bound.
@@ -216,18 +209,18 @@ def flatten(
         sizes: D, that of the first layer, H, and P for a projection.
         num_layers, num_directions: L and S.
     """
-    found, first = _find(graph), weights[0]
+    run, first = operator(graph), weights[0]
     library: Any = torch
-    backend, mode = library.backends.cudnn, import_module("torch.backends.cudnn.rnn")
-    alike = all(w.dtype == first.dtype and backend.is_acceptable(w) for w in weights)
-    if found is None or not alike or len({w.data_ptr() for w in weights}) != len(weights):
+    cudnn = library.backends.cudnn
+    alike = all(w.dtype == first.dtype and cudnn.is_acceptable(w) for w in weights)
+    if run is None or not alike or len({w.data_ptr() for w in weights}) != len(weights):
         return
     if sizes.get("P", 0) >= sizes["H"]:  # no projection to cuDNN
         return
+    mode = import_module("torch.backends.cudnn.rnn").get_cudnn_mode(run.__name__.upper())
     with library.cuda.device_of(first), torch.no_grad():
         if library._use_cudnn_rnn_flatten_weight():
             library._cudnn_rnn_flatten_weight(
-                weights, len(weights) // (num_layers * num_directions), sizes["D"],
-                mode.get_cudnn_mode(found[1]), sizes["H"], sizes.get("P", 0), num_layers, False,
-                num_directions == 2,
+                weights, len(weights) // (num_layers * num_directions), sizes["D"], mode,
+                sizes["H"], sizes.get("P", 0), num_layers, False, num_directions == 2,
             )  # fmt: skip
