@@ -99,7 +99,7 @@ class Found:
 
 
 def main() -> int:
-    """0 if every test ran, none failed and one passed, else 1; what a signal asks for if one stopped it."""
+    """0 if every test ran, none failed and one passed, else 1; when stopped, by its signal."""
     options = _options()
     with Stop() as stop:
         known = _device()
