@@ -13,11 +13,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 # what `auto` may take: compiling kernels takes longer than all else, see COMPILING
 os.environ["GATED_ENGINES"] = "torch"
-# Triton's own functions are made for its interpreter or for a GPU when they are loaded, which other
-# packages may do: for tests, the former; which engine then runs is said in tests/engines/triton
+# Triton's functions and ours are made for its interpreter or for a GPU when they are loaded, which
+# any package or test may do: for tests, the former; where they run is said in tests/engines/triton
 os.environ["TRITON_INTERPRET"] = "1"
 if find_spec("triton") is not None:
-    import triton.language  # noqa: F401
+    import gated.engines.scan.kernels
+    import gated.engines.triton.functions  # noqa: F401
 del os.environ["TRITON_INTERPRET"]
 
 import pytest

@@ -16,7 +16,7 @@ from gated import engines
 from gated.cli.comparison import show_comparison
 from gated.cli.screen import Screen
 from gated.engines import ENGINES, reference, triton
-from gated.engines.cpu import toolchain
+from gated.engines.cpu import build, operation, toolchain
 from gated.inspect.doctor import Check, Comparison, Layer, Run, checks, facts, timing
 
 MAPPED = "7f00-7f01 r-xp 00000000 08:01 1{}    /env/{}\n"
@@ -161,6 +161,8 @@ def test_without_a_compiler_the_reason_is_told_and_the_others_are_checked(gated,
     search = lambda: "there is no C++ compiler: install g++"  # noqa: E731
     monkeypatch.setattr(toolchain, "search", search)
     monkeypatch.setattr("gated.engines.cpu.build.search", search)
+    for held in (operation.compiled, build.library):
+        held.cache_clear()  # another test may have had the kernel compiled
     shown = gated("doctor", "--cells", "lstm")
     assert shown.code == 0
     assert "compiler      none: there is no C++ compiler: install g++" in shown.out

@@ -311,7 +311,6 @@ def test_kernels_of_what_is_not_there_are_not_said_to_compile(given, monkeypatch
 def test_a_strategy_that_takes_a_cell_at_no_size_is_named(monkeypatch, capsys):
     case = launched.Case("lstm", "resident", "dense", 15, "float32", 16, False)
     why = launched.fitting(case)
-    monkeypatch.setattr(compiled.triton.knobs.runtime, "interpret", False)
     monkeypatch.setattr(
         compiled, "compiled", lambda case: [launched.Row(case, launched.UNTAKEN, None, why)]
     )
