@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Loops(ABC):
         self.given = _given(self.loop)
         self.letters = tuple(graph.letters)
 
-    @property
+    @cached_property
     def saved(self) -> list[Buffer]:
         """The buffers that the way back needs, the first state's among them."""
         return [*self.kept.streams, *self.kept.buffers]

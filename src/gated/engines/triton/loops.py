@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Protocol
 
 import torch
@@ -81,7 +81,7 @@ class Generated(Loops):
         self.strategies = {n: STRATEGIES[n](self.kept, self.leaving, real, dtype) for n in names}
         self._against: dict[Hashable, dict[str, str | None]] = {}  # each call asks twice
 
-    @property
+    @cached_property
     def saved(self) -> list[Buffer]:
         """The buffers that the way back reads."""
         read = set(reads_of(self.back.stages)) | {node for node, _ in self.leaving.places}
