@@ -109,3 +109,25 @@ def agree(one: list[Tensor], two: list[Tensor], near: float) -> None:
     for a, b in zip(one, two, strict=True):
         scale = 1 + float(b.detach().abs().max()) if b.numel() else 1
         torch.testing.assert_close(a, b, rtol=0, atol=near * scale)
+
+
+def jacobian(layer: gated.Recurrent, *, at_once: bool) -> Tensor:
+    """The derivative of each output of two steps by each input, together or one by one."""
+    torch.manual_seed(1)
+    x = torch.randn(2, 1, D, dtype=torch.float64)
+    found: Tensor = torch.autograd.functional.jacobian(lambda v: layer(v)[0], x, vectorize=at_once)
+    return found
+
+
+class Recorder:
+    """Stands in for the operators, and notes with which arguments they are called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            return getattr(torch.ops.gated, name)(*arguments)
+
+        return call

@@ -7,7 +7,7 @@ import math
 import pytest
 
 import gated
-from gated.equations import Cell, R, U, V, W, b, mean, p, relu, select, sigmoid, tanh
+from gated.equations import Cell, R, U, V, W, b, mean, p, relu, select, tanh
 from gated.equations.affine import recurrences
 from gated.equations.facts import diagonal, linear
 from gated.equations.graph import fold
@@ -15,8 +15,7 @@ from gated.equations.maps import Heads, mapped
 from gated.equations.rewrite import NUMBERS
 from gated.equations.symbols import Node
 from gated.errors import CellError
-
-LINEAR = [name for name in gated.cells() if linear(gated.cell(name).graph)]
+from linear_cells import LINEAR, Window
 
 
 def value(node: Node, at: dict[str, float]) -> float:
@@ -35,21 +34,6 @@ def value(node: Node, at: dict[str, float]) -> float:
 def leaves(cell: Cell) -> dict[str, float]:
     names = [n.label for n in cell.graph.nodes() if n.label]
     return {name: math.sin(3 + 7 * k) for k, name in enumerate(dict.fromkeys(names))}
-
-
-class Window(Cell):
-    """A quasi-recurrent unit of two steps: what was read before is a state of its own."""
-
-    sizes = {"q": "D"}
-
-    def step(self, x, h, c, q):
-        g = tanh(W.g @ x + U.g @ q + b.g)
-        f = sigmoid(W.f @ x + U.f @ q + b.f)
-        o = sigmoid(W.o @ x + U.o @ q + b.o)
-        c = f * c + (1 - f) * g
-        h = o * c
-        q = 1 * x
-        return h, c, q
 
 
 class Chain(Cell):

@@ -16,6 +16,7 @@ from fused_cases import (
     WithoutGates,
     agree,
     by_stored_numbers,
+    jacobian,
     other_sign,
     pair,
     results,
@@ -83,11 +84,7 @@ def test_numbers_that_stand_with_the_other_sign_are_read_right():
 
 def test_many_gradients_at_once_are_those_one_by_one():
     fused, _ = pair("cpu", "peephole", dtype=torch.float64)
-    x = torch.randn(2, 1, D, dtype=torch.float64)
-    many, one = (
-        torch.autograd.functional.jacobian(lambda v: fused(v)[0], x, vectorize=v)
-        for v in (True, False)
-    )
+    many, one = (jacobian(fused, at_once=how) for how in (True, False))
     agree([many], [one], NEAR[torch.float64])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from fused_cases import Recorder
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
@@ -164,20 +165,6 @@ def test_a_saved_program_runs_where_nobody_defined_the_cell(child, tmp_path: Pat
 
 
 # -- the operators themselves
-
-
-class Recorder:
-    """Notes with which arguments operators are called."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> Any:
-            self.calls.append((name, arguments))
-            return getattr(torch.ops.gated, name)(*arguments)
-
-        return call
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, plain: gated.Recurrent, **call: Any) -> Recorder:

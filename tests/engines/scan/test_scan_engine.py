@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from fused_cases import NEAR, RAGGED, B, D, H, T, agree, pair, results
-from scan_cases import LINEAR, OWN, Chain, Window
+from scan_cases import OWN, Chain
 from torch.autograd import forward_ad
 
 import gated
@@ -16,6 +16,7 @@ from gated.cells.probes import clamped, probed
 from gated.engines.scan import loop
 from gated.equations import Cell, U, W, b
 from gated.errors import EngineError
+from linear_cells import LINEAR, Window
 
 CELLS = [*LINEAR, *OWN]
 LENGTHS = pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])

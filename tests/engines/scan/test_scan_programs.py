@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from scan_cases import LINEAR, Chain, Window
+from scan_cases import Chain
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 import gated
 from gated import engines
+from linear_cells import LINEAR, Window
 
 D, H = 6, 4
 SIZES = [(5, 3), (7, 2)]

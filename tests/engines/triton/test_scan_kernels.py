@@ -14,11 +14,12 @@ pytest.importorskip("triton")
 sys.path.insert(0, str(Path(__file__).parents[1] / "scan"))
 
 from fused_cases import RAGGED, agree, pair, results
-from scan_cases import HARD, LINEAR, by_hand
+from scan_cases import HARD, by_hand
 
 from gated.engines.scan import device, operators
 from gated.engines.scan.device import chunk_length
 from gated.engines.scan.steps import Steps
+from linear_cells import LINEAR
 
 REACH = [3, 3, 2, 2, 2, 1, 0]
 NEAR = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 2.0**-7}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from fused_cases import Recorder
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim, export
@@ -101,29 +102,20 @@ def test_inductor_is_told_that_its_cuda_graphs_cannot_hold_an_operator(name):
     [("triton-resident", torch.float32), ("triton-stepwise", torch.bfloat16)],
 )
 def test_opcheck(engine, dtype, monkeypatch):
-    calls = []
-
-    class Recorder:
-        def __getattr__(self, name: str) -> Any:
-            def call(*arguments: Any) -> Any:
-                calls.append((name, arguments))
-                return getattr(torch.ops.gated, name)(*arguments)
-
-            return call
-
+    recorder = Recorder()
     plain = layer(engine, dtype=dtype)
     with monkeypatch.context() as patch:
-        patch.setattr(operators, "_ops", Recorder())
+        patch.setattr(operators, "_ops", recorder)
         patch.setattr(operators, "needed", lambda value: True)
         results(plain, plain, sequence(plain, 2, 2), trace=True)
-    assert {name for name, _ in calls} == {"loop", "train", "back"}
+    assert {name for name, _ in recorder.calls} == {"loop", "train", "back"}
 
     def fresh(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
         return value.detach().clone().requires_grad_(value.requires_grad)
 
-    for name, arguments in calls:
+    for name, arguments in recorder.calls:
         if name != "loop":  # these have no derivatives
             arguments = tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, arguments)
         found = torch.library.opcheck(getattr(torch.ops.gated, name), tree_map(fresh, arguments))
